@@ -1,0 +1,1 @@
+//! The Evenhand evaluation core: manifest, targeting, bucketing, decision, explain. Pure.

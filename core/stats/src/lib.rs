@@ -1,0 +1,1 @@
+//! Evenhand statistics: inference from sufficient statistics. Pure.

@@ -1,0 +1,2 @@
+//! The binary `evenhand`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Definitions, validation, audit, publishing: what a product manager says becomes a manifest.
