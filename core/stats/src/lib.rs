@@ -1,1 +1,56 @@
-//! Evenhand statistics: inference from sufficient statistics. Pure.
+//! Evenhand statistics: inference from sufficient statistics. Pure: no clock, I/O, thread or randomness.
+//!
+//! The path of a number, one file a step:
+//!
+//! 1. [`moments`]: exact integer sums of one arm, merged and retracted without loss;
+//! 2. [`arm`]: an arm's mean or ratio with the variance of its estimator;
+//! 3. [`lift`]: treatment against control, absolute and relative, with a Welch interval and p-value;
+//! 4. [`srm`]: did the traffic split as the weights say? Look at this before anything else;
+//! 5. [`power`]: how many units, and so how many days, an experiment needs.
+//!
+//! [`student_t`] and [`normal`] hold the distributions, [`wide`] the exact 512-bit integers under the variances.
+//!
+//! **Units.** Metric values enter as micro-units (1.0 is `1_000_000`), as the event contract has them; every `f64` that
+//! leaves is in the metric's own units.
+//!
+//! **No NaN.** Where a figure does not exist (one unit, no variance, a control mean of zero), an enum says so:
+//! [`Unavailable`].
+//!
+//! ```
+//! use evenhand_stats::{ArmEstimate, Confidence, Effect, Moments, compare};
+//! let control = ArmEstimate::from_moments(&Moments::from_conversions(5_000, 500)?)?;
+//! let treatment = ArmEstimate::from_moments(&Moments::from_conversions(5_000, 560)?)?;
+//! let lift = compare(&control, &treatment, Confidence::P95);
+//! let Effect::Interval(relative) = lift.relative else { unreachable!() };
+//! assert!((relative.estimate - 0.12).abs() < 1e-12);
+//! # Ok::<(), evenhand_stats::Unavailable>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod arm;
+pub mod lift;
+pub mod metric;
+pub mod moments;
+pub mod normal;
+pub mod power;
+pub mod srm;
+pub mod student_t;
+mod unavailable;
+pub mod wide;
+
+pub use arm::{ArmEstimate, adjust_by_pre_period};
+pub use lift::{Confidence, Effect, EffectInterval, Lift, compare};
+pub use metric::{Headline, MetricKind};
+pub use moments::{CupedMoments, MICROS, Moments, RatioMoments};
+pub use srm::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio};
+pub use unavailable::Unavailable;
