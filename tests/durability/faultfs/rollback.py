@@ -157,6 +157,8 @@ def undo_contents(path: Path, records: list[Record], chance: random.Random | Non
                     durable_size = os.fstat(file.fileno()).st_size
                 if record.kind == WRITE:
                     kept.append((record.offset, record.offset + record.length))
+                else:  # what was cut off stays cut off: zeros, should the file have grown again
+                    kept.append((min(record.offset, record.old_size), max(record.offset, record.old_size)))
                 continue
             redo.append((record, os.pread(file.fileno(), record.length, record.offset) if record.kind == WRITE else b""))
             old = record.old if durable_size is None else record.old.ljust(record.length, b"\0")
