@@ -120,6 +120,7 @@ impl Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Lift {
     /// Treatment's value minus control's, in the metric's units. Its p-value is the one to show: it is Welch's test itself.
+    /// The two values are rounded to `f64` first, so the difference is exact to some 10⁻¹⁶ of the values, not of itself.
     pub absolute: Effect,
     /// The absolute lift over the size of control's value: 0.12 is +12 %. Positive always means that treatment is higher, also
     /// when control's value is negative. The interval is of the delta method: read it only when control's value is several of

@@ -13,8 +13,6 @@
 
 use std::f64::consts::PI;
 
-use statrs::function::erf::erfc;
-
 use crate::normal::normal_upper_quantile;
 use crate::unavailable::Unavailable;
 
@@ -228,7 +226,7 @@ fn large_a_tail(a: f64, ln_x: f64) -> f64 {
     let h = (u / PI).sqrt() * (-u).exp();
     let quarter = 4.0 * big_t * big_t;
     let log_square = 0.25 * ln_x * ln_x;
-    let mut j = erfc(u.sqrt());
+    let mut j = libm::erfc(u.sqrt());
     let mut log_power = 1.0;
     let mut sum = j;
     // 1/(2n + 1)! and p, both from n = 1 on; p₀ is 1.

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Writes the expected values of core/stats: generate.py OUTPUT_DIR.
+
+Every number is computed in exact or 50-digit arithmetic and then held against SciPy and statsmodels; a disagreement stops the
+program. The files are the same on every machine, byte for byte.
+"""
+import json
+import pathlib
+import sys
+
+import distributions
+import lifts
+import planning
+
+
+def write(path, rows):
+    """One case a line, so that a change of one shows as one line."""
+    if isinstance(rows, dict):
+        body = ",\n".join(f"{json.dumps(key)}: [\n" + ",\n".join(map(json.dumps, part)) + "\n]" for key, part in rows.items())
+        path.write_text("{\n" + body + "\n}\n")
+    else:
+        path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+
+
+def main():
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: generate.py OUTPUT_DIR")
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    worst, cases = {}, {}
+    for name, table in (
+        ("distributions", distributions.table),
+        ("lifts", lifts.table),
+        ("srm", planning.srm_table),
+        ("power", planning.power_table),
+    ):
+        rows = table(worst)
+        write(folder / f"{name}.json", rows)
+        cases[name] = sum(map(len, rows.values())) if isinstance(rows, dict) else len(rows)
+    for name, distance in sorted(worst.items()):
+        print(f"{name:28} farthest from the libraries: {distance:.1e}")
+    print("cases: " + ", ".join(f"{count} {name}" for name, count in cases.items()))
+
+
+if __name__ == "__main__":
+    main()
