@@ -52,5 +52,5 @@ pub use arm::{ArmEstimate, adjust_by_pre_period};
 pub use lift::{Confidence, Effect, EffectInterval, Lift, compare};
 pub use metric::{Headline, MetricKind};
 pub use moments::{CupedMoments, MICROS, Moments, RatioMoments};
-pub use srm::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio};
+pub use srm::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio, sample_ratio_by_epoch};
 pub use unavailable::Unavailable;

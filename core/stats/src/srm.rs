@@ -83,6 +83,39 @@ pub fn sample_ratio(arms: &[SrmArm]) -> Result<Srm, Unavailable> {
         let gap = seen.checked_sub(share).ok_or(Unavailable::Overflow)? as f64;
         chi_square += gap / share as f64 * gap / weights as f64;
     }
+    tested(chi_square, degrees_of_freedom)
+}
+
+/// The test over epochs of other weights (sticky experiments, bandits), where a unit counts once in each epoch it entered.
+///
+/// Epochs are independent splits, so their χ² and their degrees of freedom add up. An epoch without enough units for a verdict
+/// of its own, or with one arm, adds neither; when all are such, the first that lacks units says how many it needs.
+///
+/// # Errors
+/// [`Unavailable::Overflow`] when counts go beyond 2⁶⁴.
+pub fn sample_ratio_by_epoch<'a>(epochs: impl IntoIterator<Item = &'a [SrmArm]>) -> Result<Srm, Unavailable> {
+    let (mut total, mut degrees, mut lacking) = (0.0, 0u32, None);
+    for arms in epochs {
+        match sample_ratio(arms)? {
+            Srm::Tested {
+                chi_square,
+                degrees_of_freedom,
+                ..
+            } => {
+                total += chi_square;
+                degrees = degrees.checked_add(degrees_of_freedom).ok_or(Unavailable::Overflow)?;
+            }
+            lack @ Srm::NotEnoughUnits { .. } => lacking = lacking.or(Some(lack)),
+            Srm::OneArm => {}
+        }
+    }
+    if degrees == 0 {
+        return Ok(lacking.unwrap_or(Srm::OneArm));
+    }
+    tested(total, degrees)
+}
+
+fn tested(chi_square: f64, degrees_of_freedom: u32) -> Result<Srm, Unavailable> {
     let p_value = chi_square_upper_tail(chi_square, degrees_of_freedom)?;
     Ok(Srm::Tested {
         chi_square,

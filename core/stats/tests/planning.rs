@@ -3,7 +3,7 @@
 mod table;
 
 use evenhand_stats::power::{Plan, SampleSize};
-use evenhand_stats::{SRM_MIN_EXPECTED, Srm, SrmArm, Unavailable, sample_ratio};
+use evenhand_stats::{SRM_MIN_EXPECTED, Srm, SrmArm, Unavailable, sample_ratio, sample_ratio_by_epoch};
 use serde::Deserialize;
 use table::Worst;
 
@@ -179,4 +179,32 @@ fn plans_out_of_their_domain_are_refused() {
     };
     assert_eq!((size.days(5), size.days(4)), (Ok(3), Ok(4)));
     assert_eq!(size.days(0), Err(Unavailable::OutOfDomain));
+}
+
+/// χ² of independent epochs add up: 1.0 + 4.0 with one degree of freedom each (scipy.stats.chi2.sf(5, 2)).
+#[test]
+fn epochs_add_up() {
+    let even = arms(&[(5050, 5000), (4950, 5000)]);
+    let uneven = arms(&[(9060, 9000), (940, 1000)]);
+    let few = arms(&[(3, 5000), (1, 5000)]);
+    let one = arms(&[(70, 10_000), (0, 0)]);
+    let together = sample_ratio_by_epoch([even.as_slice(), &uneven, &few, &one]).unwrap();
+    let Srm::Tested {
+        chi_square,
+        degrees_of_freedom,
+        p_value,
+        mismatch,
+    } = together
+    else {
+        panic!("{together:?}")
+    };
+    assert_eq!((degrees_of_freedom, mismatch), (2, false));
+    assert!((chi_square - 5.0).abs() < 1e-13, "{chi_square}");
+    assert!((p_value - 0.0820849986238988).abs() < 1e-15, "{p_value}");
+    assert_eq!(
+        sample_ratio_by_epoch([few.as_slice(), &one]),
+        Ok(Srm::NotEnoughUnits { needed: 20 })
+    );
+    assert_eq!(sample_ratio_by_epoch([one.as_slice()]), Ok(Srm::OneArm));
+    assert_eq!(sample_ratio_by_epoch([]), Ok(Srm::OneArm));
 }
