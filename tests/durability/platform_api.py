@@ -49,7 +49,7 @@ class Platform:
 
     @property
     def event_headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.keys['server']}", "Content-Type": "application/json"}
+        return {"Authorization": f"Bearer {self.keys['server']}"}
 
     # ---- calls ----
 
@@ -104,7 +104,8 @@ class Platform:
         for number in range(UNITS):
             unit = f"unit-{number}"
             while unit not in exposures:
-                answer = connection.request("POST", "/v1/assignments", json.dumps({"context": {"user_id": unit}, "flags": [FLAG]}).encode(), self.event_headers)
+                answer = connection.request("POST", "/v1/assignments", json.dumps({"context": {"user_id": unit}, "flags": [FLAG]}).encode(),
+                                            {**self.event_headers, "Content-Type": "application/json"})
                 decision = answer.json().get("assignments", {}).get(FLAG, {}) if answer.status == 200 else {}
                 if "exposure" in decision:
                     exposures[unit] = decision["exposure"]

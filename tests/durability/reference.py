@@ -7,6 +7,7 @@ It speaks just the routes that platform_api.py uses. Each FAULT is a mistake a r
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -162,7 +163,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = json.loads(raw)
+        if self.headers.get("Content-Encoding") == "gzip":
+            raw = gzip.decompress(raw)
+        if self.headers.get("Content-Type") == "application/x-ndjson":
+            body = [json.loads(line) for line in raw.splitlines()]
+        else:
+            body = json.loads(raw)
+        if self.path == "/v1/events" and isinstance(body, dict):
+            body = body.get("events", [body])
         if self.path == "/v1/events":
             accepted = {"accepted": len(body), "rejected": []}
             if self.store.wrong == "acknowledges_before_commit":

@@ -62,7 +62,7 @@ class Run:
             if self.ledger.settled and self.chance.random() < RESEND_SHARE:
                 self.ledger.resent += 1
                 return self.chance.choice(self.ledger.settled)
-        batch = self.generator.batch(number)
+        batch = self.generator.batch()
         with self.draw:
             if self.chance.random() < TWICE_AT_ONCE_SHARE:
                 self.again.append(batch)  # the next free connection sends it too, most likely at the same moment
@@ -71,15 +71,14 @@ class Run:
     def send(self, connection: Connection, batch: Batch, number: int) -> None:
         batch.tries += 1
         try:
-            answer = connection.request("POST", "/v1/events", batch.body, self.platform.event_headers)
+            answer = connection.request("POST", "/v1/events", batch.body, {**self.platform.event_headers, **batch.headers})
         except Broken:
             self.ledger.doubt(batch)
             raise
         if answer.status == 202:
             said = answer.json()
-            sent = batch.body.count(b'"event_id"')
-            if said.get("rejected") or said.get("accepted") != sent:
-                self.ledger.fault(f"round {number}: {sent} good events sent, answer {answer.body[:300]!r}")
+            if said.get("rejected") or said.get("accepted") != batch.sent:
+                self.ledger.fault(f"round {number}: {batch.sent} good events sent, answer {answer.body[:300]!r}")
             self.ledger.acknowledge(batch, number)
         elif answer.status in (429, 503):
             self.ledger.refused += 1

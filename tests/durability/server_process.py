@@ -16,6 +16,7 @@ import rollback  # noqa: E402
 from connection import Broken, Connection  # noqa: E402
 
 READY_SECONDS = 60.0
+REPOSITORY = HERE.parent.parent
 
 
 def free_port() -> int:
@@ -27,6 +28,13 @@ def free_port() -> int:
 def library() -> Path:
     built = subprocess.run([str(HERE / "faultfs" / "build")], check=True, capture_output=True, text=True)
     return Path(built.stdout.strip()).resolve()
+
+
+def server_command() -> list[str]:
+    """The release binary, built if need be."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "evenhand"], cwd=REPOSITORY, check=True)
+    return [str(target / "release" / "evenhand"), "serve", "--data-dir", "{data}", "--listen", "127.0.0.1:{port}"]
 
 
 class ServerProcess:

@@ -1,6 +1,7 @@
 """The events of a run, which of them were acknowledged, and what their results must be."""
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import threading
@@ -25,7 +26,8 @@ class Event:
 class Batch:
     events: list[Event]
     body: bytes
-    born_in: int
+    headers: dict[str, str]
+    sent: int  # events in the body, repetitions counted
     acknowledged_in: int | None = None
     tries: int = 0
 
@@ -102,7 +104,7 @@ class Generator:
         fields = {"event_id": self.event_id(), **fields}
         return Event(fields["event_id"], unit, time_ms, record["variation_id"], micros, json.dumps(fields, ensure_ascii=False).encode())
 
-    def batch(self, round_number: int) -> Batch:
+    def batch(self) -> Batch:
         with self.lock:
             size = self.chance.choice((1, 3, 20, 50, 50, 100, 100, 400))
             events = [self.event() for _ in range(size)]
@@ -110,7 +112,23 @@ class Generator:
             lines = [event.line for event in events]
             if self.chance.random() < 0.05:
                 lines.append(self.chance.choice(lines))  # the same event twice in one batch
-            return Batch(events, b"[" + b",".join(lines) + b"]", round_number)
+            return Batch(events, *self.written(lines), len(lines))
+
+    def written(self, lines: list[bytes]) -> tuple[bytes, dict[str, str]]:
+        """The body in one of the forms that ingestion takes, some of them packed."""
+        form = self.chance.choice(("array", "array", "ndjson", "envelope", "one"))
+        headers = {"Content-Type": "application/json"}
+        if form == "ndjson":
+            body, headers = b"\n".join(lines) + b"\n", {"Content-Type": "application/x-ndjson"}
+        elif form == "envelope":
+            body = b'{"events":[' + b",".join(lines) + b"]}"
+        elif form == "one" and len(lines) == 1:
+            body = lines[0]
+        else:
+            body = b"[" + b",".join(lines) + b"]"
+        if self.chance.random() < 0.25:
+            body, headers = gzip.compress(body, 1), {**headers, "Content-Encoding": "gzip"}
+        return body, headers
 
 
 @dataclass
