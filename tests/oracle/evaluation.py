@@ -23,7 +23,7 @@ class Outcome:
         self.origin = origin  # index of the rule whose experiment ids are carried (OVERRIDE: not the rule that decided)
         self.bucket = bucket
         self.held = held  # index of the holding holdout in the rule
-        self.exposures = list(exposures)
+        self.exposures = exposures  # (index of the holdout in the rule, arm)
 
 
 class Engine:
@@ -127,12 +127,12 @@ class Evaluation:
         if not all(required.answer(self) is True for required in rule.requires):
             return MISS
         off = flag.served.off
-        for position, (name, holdout) in enumerate(rule.holdouts):
+        for position, (_, holdout) in enumerate(rule.holdouts):
             if self._guards(holdout) and in_ranges(draw(holdout.salt, self.context.unit(holdout.unit)), holdout.ranges):
                 rest = self._rest(flag, rule)
                 exposures = []
                 if isinstance(rest, tuple) and rest[0] not in ("PAUSED", "KILLED"):
-                    exposures.append({"holdout": name, "arm": "held", "unit": holdout.unit})
+                    exposures.append((position, "held"))
                 return Outcome("HOLDOUT", off, at, at, held=position, exposures=exposures)
         rest = self._rest(flag, rule)
         if not isinstance(rest, tuple):
@@ -140,7 +140,7 @@ class Evaluation:
         reason, variation, bucket = rest
         if reason in ("PAUSED", "KILLED"):
             return Outcome(reason, off, at, at)
-        exposures = [{"holdout": name, "arm": "open", "unit": holdout.unit} for name, holdout in rule.holdouts if self._guards(holdout)]
+        exposures = [(position, "open") for position, (_, holdout) in enumerate(rule.holdouts) if self._guards(holdout)]
         return Outcome(reason, variation, at, at, bucket, exposures=exposures)
 
     def _guards(self, holdout):
@@ -199,7 +199,8 @@ def write(asked, manifest, served, outcome, flag) -> dict:
     packed |= (16383 if outcome.bucket is None else outcome.bucket) << 13
     packed |= (0 if outcome.origin is None else outcome.origin + 1) << 27
     packed |= (0 if outcome.held is None else outcome.held + 1) << 39
-    packed |= (1 << 43) if outcome.exposures else 0
+    for position, _ in outcome.exposures:
+        packed |= 1 << (43 + position)
     return {
         "flag": asked,
         "variation": served.keys[outcome.variation] if has_variation else None,
@@ -212,7 +213,9 @@ def write(asked, manifest, served, outcome, flag) -> dict:
         "bucket": outcome.bucket,
         "manifest_version": manifest.version if manifest else None,
         "exposure": outcome.reason in ("SPLIT", "STICKY") or (outcome.reason == "OVERRIDE" and experiment is not None),
-        "holdout_exposures": outcome.exposures,
+        "holdout_exposures": [
+            {"holdout": origin.holdouts[position][0], "arm": arm, "unit": origin.holdouts[position][1].unit} for position, arm in outcome.exposures
+        ],
         "packed": packed,
     }
 

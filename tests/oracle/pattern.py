@@ -69,33 +69,36 @@ class _Parser:
         return c
 
     def whole(self):
-        tree, _ = self.alternation(0)
+        tree, _, size = self.alternation(0)
+        if size > 2000:
+            raise BadPattern("larger than 2,000")
         if self.at != len(self.text):
             raise BadPattern("unmatched )")
         return tree
 
     def alternation(self, depth):
-        """(tree, largest product of counted bounds inside)"""
-        branches, product = [], 1
+        """(tree, largest product of counted bounds inside, size)"""
+        branches, product, size = [], 1, 0
         while True:
-            tree, inner = self.branch(depth)
+            tree, inner, weight = self.branch(depth)
             branches.append(tree)
-            product = max(product, inner)
+            product, size = max(product, inner), size + weight
             if self.peek() != "|":
-                return (branches[0] if len(branches) == 1 else ("alt", branches)), product
+                return (branches[0] if len(branches) == 1 else ("alt", branches)), product, size
             self.at += 1
+            size += 1
 
     def branch(self, depth):
-        pieces, product = [], 1
+        pieces, product, size = [], 1, 0
         while self.peek() not in ("", "|", ")"):
-            tree, quantifiable, inner = self.atom(depth)
+            tree, quantifiable, inner, weight = self.atom(depth)
             if quantifiable:
-                tree, inner = self.quantifier(tree, inner)
+                tree, inner, weight = self.quantifier(tree, inner, weight)
             pieces.append(tree)
-            product = max(product, inner)
-        return ("cat", pieces), product
+            product, size = max(product, inner), size + weight
+        return ("cat", pieces), product, size
 
-    def quantifier(self, tree, inner):
+    def quantifier(self, tree, inner, size):
         c = self.peek()
         if c == "*":
             bounds = (0, None)
@@ -104,12 +107,12 @@ class _Parser:
         elif c == "?":
             bounds = (0, 1)
         elif c == "{":
-            return self.counted(tree, inner)
+            return self.counted(tree, inner, size)
         else:
-            return tree, inner
+            return tree, inner, size
         self.at += 1
         self.lazy()
-        return ("repeat", tree, *bounds), inner
+        return ("repeat", tree, *bounds), inner, size
 
     def lazy(self):
         if self.peek() == "?":
@@ -123,7 +126,7 @@ class _Parser:
             raise BadPattern("a count is 0 to 100 without leading zeros")
         return int(digits)
 
-    def counted(self, tree, inner):
+    def counted(self, tree, inner, size):
         self.at += 1
         least = most = self.count()
         if self.peek() == ",":
@@ -133,17 +136,18 @@ class _Parser:
             raise BadPattern("{n}, {n,} or {n,m}")
         if most is not None and most < least:
             raise BadPattern("{n,m} with m below n")
-        product = inner * (least + 1 if most is None else most)
+        upper = least + 1 if most is None else most
+        product = inner * max(1, upper)
         if product > 1000:
             raise BadPattern("counted repetitions multiply to more than 1,000")
         self.lazy()
-        return ("repeat", tree, least, most), product
+        return ("repeat", tree, least, most), product, size * upper
 
     def single(self, ranges):
         return ("set", _fold(ranges) if self.fold else _merge(ranges))
 
     def atom(self, depth):
-        """(tree, may a quantifier follow, largest product inside)"""
+        """(tree, may a quantifier follow, largest product inside, size)"""
         c = self.take()
         if c == "(":
             if depth == 20:
@@ -152,23 +156,23 @@ class _Parser:
                 self.at += 1
                 if self.take() != ":":
                     raise BadPattern("only (?: is known")
-            tree, product = self.alternation(depth + 1)
+            tree, product, size = self.alternation(depth + 1)
             if self.take() != ")":
                 raise BadPattern("unmatched (")
-            return tree, True, product
+            return tree, True, product, 1 + size
         if c == ".":
-            return ("set", _complement([(0x0A, 0x0A)])), True, 1
+            return ("set", _complement([(0x0A, 0x0A)])), True, 1, 1
         if c in "^$":
-            return ("assert", c), False, 1
+            return ("assert", c), False, 1, 1
         if c == "[":
-            return self.char_class(), True, 1
+            return self.char_class(), True, 1, 1
         if c == "\\":
             if self.peek() in ("b", "B"):
-                return ("assert", self.take()), False, 1
-            return self.single(self.escape()[0]), True, 1
+                return ("assert", self.take()), False, 1, 1
+            return self.single(self.escape()[0]), True, 1, 1
         if c in _SPECIAL:
             raise BadPattern(f"{c} stands where no such thing can")
-        return self.single([(ord(c), ord(c))]), True, 1
+        return self.single([(ord(c), ord(c))]), True, 1, 1
 
     def escape(self):
         """(ranges, is it one character) after the backslash."""
