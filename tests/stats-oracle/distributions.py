@@ -52,7 +52,7 @@ def table(worst):
         close("normal tail", tail, stats.norm.sf(z), 1e-12, worst)
         normal_tails.append([z, float(tail)])
     chi_tails = []
-    for df in [1, 2, 3, 4, 7, 20, 99]:
+    for df in [1, 2, 3, 4, 7, 20, 99, 198, 999, 9900]:
         for factor in [1e-9, 1e-3, 0.1, 0.5, 0.9, 1, 1.3, 2, 5, 12, 40]:
             x = df * factor
             tail = exact.chi_square_upper_tail(x, df)

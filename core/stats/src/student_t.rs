@@ -1,8 +1,8 @@
 //! Student's t: tails and quantiles with full relative accuracy for 1 to 10¹⁵ degrees of freedom and tails to 10⁻³⁰⁰.
 //!
 //! Own code, because what `statrs` 0.19 has fails just where experiments live: its quantile is 6·10⁻⁵ off at a million
-//! degrees of freedom and panics on tiny probabilities, and its incomplete beta function loses digits as the degrees of
-//! freedom grow (a logarithm of a gamma function of size n ln n is subtracted from another).
+//! degrees of freedom and panics on tiny probabilities, and its incomplete beta function does not converge for large
+//! parameters.
 //!
 //! P(T > t) = ½·I_x(ν/2, ½) with x = ν/(ν + t²) (DLMF 8.17), computed by one of three series, each with terms of one sign
 //! where it is used:
