@@ -1,0 +1,184 @@
+//! `GET /v1/assignments`: one flag, then all of 200 experiments beside a bare echo of the same body.
+
+use std::path::Path;
+
+use super::{Bench, check};
+use crate::connection::{Connection, get};
+use crate::load::{Plan, Requests, run};
+use crate::process::{Server, free_port};
+use crate::report::Bar;
+
+const CONNECTIONS: usize = 32;
+/// Different users asked for in turn.
+const USERS: usize = 4_096;
+const ONE_FLAG_RATE: f64 = 10_000.0;
+
+/// The same few thousand requests over and over, built beforehand.
+struct Prepared {
+    requests: std::rc::Rc<Vec<Vec<u8>>>,
+    offset: usize,
+}
+
+impl Requests for Prepared {
+    fn next(&mut self, number: u64) -> &[u8] {
+        &self.requests[(number as usize + self.offset) % self.requests.len()]
+    }
+}
+
+fn users(key: &str, more: &str) -> std::rc::Rc<Vec<Vec<u8>>> {
+    let request = |n| {
+        get(
+            &format!(
+                "/v1/assignments?user_id=user-{n}&context=%7B%22country%22%3A%22DE%22%2C%22app_version%22%3A%225.4.1%22%7D{more}"
+            ),
+            key,
+        )
+    };
+    std::rc::Rc::new((0..USERS).map(request).collect())
+}
+
+/// Measures both forms.
+pub async fn assignments(bench: &mut Bench<'_>, base: &Path) -> Result<(), String> {
+    let wrong = |e: std::io::Error| format!("assignments: {e}");
+    let key = &bench.workspace.server_key;
+    let address = bench.server.address;
+    let plan = Plan {
+        connections: CONNECTIONS,
+        duration: bench.size.load,
+        rate: None,
+        expected: 200,
+    };
+    let prepared = |requests: &std::rc::Rc<Vec<Vec<u8>>>| {
+        let requests = std::rc::Rc::clone(requests);
+        move |index: usize| Prepared {
+            requests: std::rc::Rc::clone(&requests),
+            offset: index * 127,
+        }
+    };
+
+    let one = users(key, &format!("&flags={}", bench.workspace.flags[0]));
+    let warm = run(address, plan, prepared(&one)).await.map_err(wrong)?;
+    check(bench.report, "assignments of one flag, warming up", &warm);
+    let resident = bench.server.resident();
+    let cpu = bench.server.cpu_seconds();
+    let fast = run(address, plan, prepared(&one)).await.map_err(wrong)?;
+    check(bench.report, "assignments of one flag", &fast);
+    let cpu = bench.server.cpu_seconds() - cpu;
+    bench
+        .report
+        .judge("assign one flag: requests/s", fast.rate(), Bar::AtLeast(ONE_FLAG_RATE));
+    bench.report.number("assign one flag: p50 ms", fast.millis(0.5));
+    bench.report.judge(
+        "assign one flag: p99 ms at full speed",
+        fast.millis(0.99),
+        Bar::Below(10.0),
+    );
+    bench.report.number(
+        "assign one flag: requests per server CPU second",
+        fast.requests as f64 / cpu,
+    );
+    let paced = run(
+        address,
+        Plan {
+            rate: Some(ONE_FLAG_RATE),
+            ..plan
+        },
+        prepared(&one),
+    )
+    .await
+    .map_err(wrong)?;
+    check(bench.report, "assignments of one flag, paced", &paced);
+    bench.report.judge(
+        "assign one flag, 10,000/s: p99 ms",
+        paced.millis(0.99),
+        Bar::Below(10.0),
+    );
+    bench
+        .report
+        .number("assign one flag, 10,000/s: p99.9 ms", paced.millis(0.999));
+    bench.report.judge(
+        "assign one flag, 10,000/s: reached requests/s",
+        paced.rate(),
+        Bar::AtLeast(0.98 * ONE_FLAG_RATE),
+    );
+    let growth = bench.server.resident() as f64 / resident as f64;
+    bench
+        .report
+        .judge("assign one flag: memory after/before", growth, Bar::Below(1.1));
+
+    all_flags(bench, base, plan, prepared(&users(key, ""))).await
+}
+
+/// All flags and the echo take turns, so that a busy machine slows both.
+async fn all_flags(
+    bench: &mut Bench<'_>,
+    base: &Path,
+    plan: Plan,
+    make: impl Fn(usize) -> Prepared,
+) -> Result<(), String> {
+    let wrong = |e: std::io::Error| format!("assignments of all flags: {e}");
+    let body = {
+        let mut connection = Connection::open(bench.server.address).await.map_err(wrong)?;
+        let request = make(0).next(0).to_vec();
+        let answer = connection.exchange(&request).await.map_err(wrong)?;
+        if answer.status != 200 {
+            return Err(format!(
+                "assignments of all flags: {} {}",
+                answer.status,
+                String::from_utf8_lossy(answer.body)
+            ));
+        }
+        answer.body.to_vec()
+    };
+    let answer: serde_json::Value =
+        serde_json::from_slice(&body).map_err(|e| format!("assignments: the answer is not JSON: {e}"))?;
+    let flags = answer["assignments"].as_object().map_or(0, |o| o.len());
+    if flags < bench.workspace.flags.len() {
+        bench.report.fault(format!(
+            "assignments of all flags: {flags} decisions for {} flags",
+            bench.workspace.flags.len()
+        ));
+    }
+    let file = base.join("echo-body.json");
+    std::fs::write(&file, &body).map_err(wrong)?;
+    let port = free_port().map_err(wrong)?;
+    let program = std::env::current_exe().map_err(wrong)?;
+    let arguments = ["echo", "--port", &port.to_string(), "--body", &file.to_string_lossy()].map(str::to_owned);
+    let echo = Server::start(&program, &arguments, port, "/", base.join("echo.log")).await?;
+    let echo_requests = std::rc::Rc::new(vec![get("/", "")]);
+
+    let (mut ours, mut theirs, mut best) = (Vec::new(), Vec::new(), None);
+    for _ in 0..bench.size.turns {
+        let requests = std::rc::Rc::clone(&echo_requests);
+        let bare = run(echo.address, plan, move |_| Prepared {
+            requests: std::rc::Rc::clone(&requests),
+            offset: 0,
+        })
+        .await
+        .map_err(wrong)?;
+        check(bench.report, "echo", &bare);
+        let all = run(bench.server.address, plan, &make).await.map_err(wrong)?;
+        check(bench.report, "assignments of all flags", &all);
+        theirs.push(bare.rate());
+        ours.push(all.rate());
+        best = Some(all);
+    }
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    bench.report.note("assign all flags: body bytes", body.len());
+    bench.report.number("assign all flags: requests/s", ours);
+    bench.report.number("bare echo of the same body: requests/s", theirs);
+    bench.report.judge(
+        "assign all flags: share of the echo's rate",
+        ours / theirs,
+        Bar::AtLeast(0.5),
+    );
+    if let Some(last) = best {
+        bench.report.number("assign all flags: p99 ms", last.millis(0.99));
+    }
+    Ok(())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
