@@ -98,6 +98,14 @@ impl Event {
         canonical::bytes(self)
     }
 
+    /// The RFC 8785 text of the properties, as they stand in [`Event::canonical_bytes`].
+    ///
+    /// # Errors
+    /// As [`Event::canonical_bytes`].
+    pub fn canonical_properties(&self) -> Result<String, EventError> {
+        canonical::properties_text(&self.properties)
+    }
+
     /// Whether the event says that a unit saw a variation.
     #[must_use]
     pub fn is_exposure(&self) -> bool {

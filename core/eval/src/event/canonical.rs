@@ -76,6 +76,15 @@ fn unserialisable(error: serde_json::Error) -> EventError {
     EventError::new(EventErrorCode::InvalidJson, "", error.to_string())
 }
 
+/// RFC 8785 text of properties.
+pub(super) fn properties_text(properties: &Properties) -> Result<String, EventError> {
+    if is_plain(properties) {
+        serde_json::to_string(properties).map_err(unserialisable)
+    } else {
+        serde_json_canonicalizer::to_string(properties).map_err(unserialisable)
+    }
+}
+
 pub(super) fn bytes(event: &Event) -> Result<Vec<u8>, EventError> {
     let properties = if event.properties.is_empty() {
         None

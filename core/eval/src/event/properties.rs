@@ -203,15 +203,22 @@ fn value_is_plain(value: &PropertyValue) -> bool {
     }
 }
 
-/// A property that is a number, as exact micro-units: its RFC 8785 text read as a decimal. None for all else.
 impl PropertyValue {
+    /// The property's RFC 8785 text.
+    ///
+    /// # Errors
+    /// Only if serialisation itself fails, which no parsed property causes.
+    pub fn canonical_text(&self) -> Result<String, serde_json::Error> {
+        serde_json_canonicalizer::to_string(self)
+    }
+
     /// The number in micro-units, read from its RFC 8785 text (so `0.1` is exactly 100,000); None when the property is no number,
     /// not a whole number of millionths, or out of range.
     #[must_use]
     pub fn micros(&self) -> Option<super::Micros> {
         match self {
             Self::Int(v) => v.checked_mul(super::MICROS_PER_UNIT).map(super::Micros),
-            Self::Float(_) => super::parse_micros(&serde_json_canonicalizer::to_string(self).ok()?),
+            Self::Float(_) => super::parse_micros(&self.canonical_text().ok()?),
             _ => None,
         }
     }

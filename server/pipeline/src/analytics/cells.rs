@@ -1,0 +1,76 @@
+//! The cell table: read, add, write. Touched once per batch and cell.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    error::{Doing, StoreError},
+    process::{
+        aggregate::{CellKey, Changes, Sums},
+        exact::Exact,
+    },
+};
+
+/// Writes gathered changes. A cell that comes to nothing is removed, so that equal sets of events leave equal tables.
+pub(super) fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+    const DOING: &str = "updating the aggregates";
+    let key_of = "target = ?1 AND epoch = ?2 AND variation = ?3 AND key_kind = ?4 AND standing = ?5";
+    let prepare = |sql: &str| connection.prepare_cached(sql).doing(DOING);
+    let mut read_cell = prepare(&format!(
+        "SELECT n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross FROM cell WHERE {key_of}"
+    ))?;
+    let mut delete = prepare(&format!("DELETE FROM cell WHERE {key_of}"))?;
+    let mut replace = prepare("INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
+    for (key, change) in changes.0.iter().filter(|(_, change)| !change.is_zero()) {
+        let CellKey {
+            target,
+            epoch,
+            variation,
+            key_kind,
+            standing,
+        } = *key;
+        let place = params![target, epoch, variation, key_kind, standing.code()];
+        let mut sums = read_cell
+            .query_row(place, |row| sums(row, 0))
+            .optional()
+            .doing(DOING)?
+            .unwrap_or_default();
+        sums.merge(change);
+        if sums.is_zero() {
+            delete.execute(place).doing(DOING)?;
+            continue;
+        }
+        replace
+            .execute(params![
+                target,
+                epoch,
+                variation,
+                key_kind,
+                standing.code(),
+                sums.n,
+                sums.sum.to_string(),
+                sums.sum_sq.to_string(),
+                sums.pair_sum.to_string(),
+                sums.pair_sum_sq.to_string(),
+                sums.pair_cross.to_string()
+            ])
+            .doing(DOING)?;
+    }
+    Ok(())
+}
+
+/// Six columns from `at` on.
+pub(super) fn sums(row: &Row<'_>, at: usize) -> rusqlite::Result<Sums> {
+    let exact = |place: usize| -> rusqlite::Result<Exact> {
+        row.get_ref(place)?.as_str()?.parse().map_err(|fault: String| {
+            rusqlite::Error::FromSqlConversionFailure(place, rusqlite::types::Type::Text, fault.into())
+        })
+    };
+    Ok(Sums {
+        n: row.get(at)?,
+        sum: exact(at + 1)?,
+        sum_sq: exact(at + 2)?,
+        pair_sum: exact(at + 3)?,
+        pair_sum_sq: exact(at + 4)?,
+        pair_cross: exact(at + 5)?,
+    })
+}

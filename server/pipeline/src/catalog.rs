@@ -1,0 +1,230 @@
+//! What the pipeline knows of experiments: plain data, handed over whole whenever it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenhand_core::event::PropertyValue;
+use evenhand_stats::MetricKind;
+use serde::{Deserialize, Serialize};
+
+/// All phases of all experiments (and holdouts) that have results.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    /// One entry a phase; `(id, phase)` is unique.
+    pub experiments: Vec<CatalogExperiment>,
+}
+
+/// One phase of an experiment. A holdout is an experiment with its own id and the variations `held` and `open`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogExperiment {
+    /// The experiment's real id.
+    pub id: String,
+    /// The phase, from 1.
+    pub phase: u32,
+    /// The unit type that is randomised, such as `user_id`.
+    pub unit_type: String,
+    /// When the phase started, milliseconds since 1970. Shown; it filters nothing.
+    pub start_ms: Option<i64>,
+    /// When the phase is planned to end; before it no p-value is shown. None: no end is planned, so none is ever shown.
+    pub planned_end_ms: Option<i64>,
+    /// Opaque ids that client keys know this experiment by; applied when events are processed.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The variations, at least one, at most one of them control.
+    pub variations: Vec<CatalogVariation>,
+    /// Weights of epochs whose weights differ from [`CatalogVariation::weight`]: epoch → weights in the order of `variations`.
+    #[serde(default)]
+    pub epoch_weights: BTreeMap<u32, Vec<u32>>,
+    /// The metrics computed for this phase.
+    pub metrics: Vec<CatalogMetric>,
+}
+
+/// One variation of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogVariation {
+    /// The variation's real id.
+    pub id: String,
+    /// Share of the traffic in basis points; what SRM expects.
+    pub weight: u32,
+    /// Whether lifts are measured against this one.
+    pub is_control: bool,
+    /// Opaque ids that client keys know this variation by.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+/// A metric of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CatalogMetric {
+    /// Unique inside the experiment's phase.
+    pub id: String,
+    /// How events become one number per unit.
+    pub definition: MetricDefinition,
+}
+
+/// How events become one number per unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum MetricDefinition {
+    /// From the unit's events directly.
+    Events(EventMetric),
+    /// One metric of the same phase over another; both must be [`MetricDefinition::Events`].
+    Ratio {
+        /// The id of the metric above the line.
+        numerator: String,
+        /// The id of the metric below it.
+        denominator: String,
+    },
+}
+
+/// A metric over the events of a unit in `[t0, t0 + window)`, t0 being the unit's first exposure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventMetric {
+    /// Proportion: 1 with any matching event. Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
+    /// figure shown). Ratio is not allowed here.
+    pub kind: MetricKind,
+    /// Only events with this name match.
+    pub event_name: String,
+    /// Only events whose properties equal all of these match.
+    #[serde(default)]
+    pub filter: Vec<PropertyFilter>,
+    /// What Sum and Mean add up.
+    #[serde(default)]
+    pub number: NumberSource,
+    /// Seconds after the first exposure in which an event counts; at least 1.
+    pub window_seconds: u32,
+    /// A unit's value is at most this many micro-units (winsorisation).
+    #[serde(default)]
+    pub cap_micros: Option<i64>,
+    /// Seconds before the first exposure whose events give the unit's pre-period value (CUPED); None or 0: none.
+    #[serde(default)]
+    pub pre_period_seconds: Option<u32>,
+}
+
+/// One equality on a top-level property, compared as JSON (a number equals the same number however written).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PropertyFilter {
+    /// The key in `properties`.
+    pub property: String,
+    /// The value it must have.
+    pub equals: serde_json::Value,
+}
+
+/// Where the number of an event comes from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum NumberSource {
+    /// The event's `value`.
+    #[default]
+    Value,
+    /// A numeric top-level property (a whole number of millionths; other values count as absent).
+    Property {
+        /// Its key.
+        name: String,
+    },
+}
+
+impl Catalog {
+    /// Checks what the types can't say.
+    ///
+    /// # Errors
+    /// The first fault, naming the experiment and the remedy.
+    pub fn check(&self) -> Result<(), String> {
+        let mut phases = BTreeSet::new();
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+        for experiment in &self.experiments {
+            let at = format!("experiment {:?} phase {}", experiment.id, experiment.phase);
+            if !phases.insert((&experiment.id, experiment.phase)) {
+                return Err(format!("{at} stands twice in the catalog"));
+            }
+            for alias in experiment.aliases.iter().chain([&experiment.id]) {
+                if *owners.entry(alias).or_insert(&experiment.id) != experiment.id {
+                    return Err(format!("{at}: the id {alias:?} already belongs to another experiment"));
+                }
+            }
+            experiment.check().map_err(|fault| format!("{at}: {fault}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl CatalogExperiment {
+    fn check(&self) -> Result<(), String> {
+        if self.phase == 0 || self.variations.is_empty() {
+            return Err("needs a phase of at least 1 and at least one variation".into());
+        }
+        if self.variations.iter().filter(|v| v.is_control).count() > 1 {
+            return Err("has more than one control".into());
+        }
+        let mut names = BTreeSet::new();
+        for name in self.variations.iter().flat_map(|v| v.aliases.iter().chain([&v.id])) {
+            if !names.insert(name) {
+                return Err(format!("two variations share the id {name:?}"));
+            }
+        }
+        if let Some((epoch, _)) = self
+            .epoch_weights
+            .iter()
+            .find(|(_, w)| w.len() != self.variations.len())
+        {
+            return Err(format!("epoch {epoch} needs one weight a variation"));
+        }
+        let mut metrics = BTreeSet::new();
+        for metric in &self.metrics {
+            if metric.id.is_empty() || !metrics.insert(&metric.id) {
+                return Err(format!("metric {:?} has no name or stands twice", metric.id));
+            }
+            self.check_metric(metric)
+                .map_err(|fault| format!("metric {:?}: {fault}", metric.id))?;
+        }
+        Ok(())
+    }
+
+    fn check_metric(&self, metric: &CatalogMetric) -> Result<(), String> {
+        match &metric.definition {
+            MetricDefinition::Ratio { numerator, denominator } => {
+                for part in [numerator, denominator] {
+                    self.event_metric(part)
+                        .ok_or(format!("{part:?} is no event metric of this phase"))?;
+                }
+            }
+            MetricDefinition::Events(events) => {
+                if events.kind == MetricKind::Ratio {
+                    return Err("a ratio names a numerator and a denominator".into());
+                }
+                if events.window_seconds == 0 {
+                    return Err("the window is at least 1 second".into());
+                }
+                if events.cap_micros.is_some_and(|cap| cap < 0) {
+                    return Err("the cap is at least 0".into());
+                }
+                for filter in &events.filter {
+                    let text = filter.equals.to_string();
+                    PropertyValue::try_from(text.as_str())
+                        .map_err(|e| format!("filter on {:?}: {e}", filter.property))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The event metric with this id, if it is one.
+    #[must_use]
+    pub fn event_metric(&self, id: &str) -> Option<&EventMetric> {
+        self.metrics
+            .iter()
+            .find(|m| m.id == id)
+            .and_then(|m| match &m.definition {
+                MetricDefinition::Events(events) => Some(events),
+                MetricDefinition::Ratio { .. } => None,
+            })
+    }
+
+    /// The weights that hold in an epoch, in the order of the variations.
+    #[must_use]
+    pub fn weights(&self, epoch: u32) -> Vec<u32> {
+        match self.epoch_weights.get(&epoch) {
+            Some(weights) => weights.clone(),
+            None => self.variations.iter().map(|v| v.weight).collect(),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What an operator may set about the pipeline.
+
+use std::path::PathBuf;
+
+/// Whether unit ids are replaced before anything is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pseudonyms {
+    /// HMAC-SHA256 with the key in this file. The file is made at the first start (mode 0600) and must lie outside the data
+    /// directory: who copies the data must not get the key with it.
+    KeyFile(PathBuf),
+    /// Ids are stored as sent.
+    Off,
+}
+
+/// Settings of [`crate::Pipeline::open`]. [`PipelineConfig::new`] gives the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineConfig {
+    /// See [`Pseudonyms`].
+    pub pseudonyms: Pseudonyms,
+    /// Events that may wait for the log; beyond it ingestion answers "overloaded".
+    pub queue_events: usize,
+    /// Events one log transaction takes at most: many requests share one fsync.
+    pub commit_events: usize,
+    /// Size limit of the log file, in bytes. At the limit ingestion is refused as on a full disk, until processing has caught
+    /// up and the log has shrunk. None: the disk is the limit.
+    pub log_max_bytes: Option<u64>,
+    /// Events one processing transaction takes at most.
+    pub process_events: usize,
+    /// Page cache of the analytics store, in bytes: the memory it may grow to.
+    pub cache_bytes: u64,
+    /// Size of the analytics store's write-ahead file at which it is carried over into the main file, in bytes.
+    pub checkpoint_bytes: u64,
+}
+
+impl PipelineConfig {
+    /// The defaults, with pseudonyms from this key file.
+    pub fn new(key_file: impl Into<PathBuf>) -> Self {
+        Self {
+            pseudonyms: Pseudonyms::KeyFile(key_file.into()),
+            queue_events: 100_000,
+            commit_events: 20_000,
+            log_max_bytes: None,
+            process_events: 32_768,
+            cache_bytes: 256 << 20,
+            checkpoint_bytes: 192 << 20,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Attribution: one unit's events to what the unit contributes, as a pure function of their set.
+//!
+//! A change of a unit is `contributions(before)` taken out and `contributions(after)` put in, so no order of arrival can matter.
+
+use evenhand_core::event::PropertyValue;
+use evenhand_stats::MetricKind;
+
+use super::{
+    UnitEvent,
+    aggregate::{CellKey, Standing},
+    compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
+};
+
+const MICROS: i128 = 1_000_000;
+
+/// What the unit was seen in, in one epoch of one phase.
+struct Seen {
+    phase: usize,
+    epoch: u32,
+    variation: i64,
+    t0: i64,
+    key_kind: u8,
+    multiple: bool,
+    overridden: bool,
+}
+
+/// Hands each contribution of the unit to `sink`: (cell, value, paired value).
+///
+/// `events` are the unit's, ordered by (time, event id); `wanted` says which targets to compute.
+pub fn contributions(
+    events: &[UnitEvent],
+    catalog: &Compiled,
+    wanted: impl Fn(&Target) -> bool,
+    mut sink: impl FnMut(CellKey, i64, i64),
+) {
+    for seen in exposures(events, catalog) {
+        let Some(phase) = catalog.phases.get(seen.phase) else {
+            continue;
+        };
+        let standing = match seen {
+            Seen { overridden: true, .. } => Standing::Overridden,
+            Seen { multiple: true, .. } => Standing::Multiple,
+            _ => Standing::Counted,
+        };
+        let variation = if standing == Standing::Counted {
+            seen.variation
+        } else {
+            0
+        };
+        let cell = |target: &Target| CellKey {
+            target: target.id,
+            epoch: seen.epoch,
+            variation,
+            key_kind: seen.key_kind,
+            standing,
+        };
+        if wanted(&phase.assignment) {
+            sink(cell(&phase.assignment), 0, 0);
+        }
+        if standing != Standing::Counted {
+            continue;
+        }
+        for metric in phase.metrics.iter().filter(|m| wanted(&m.target)) {
+            let (value, pair) = measure_unit(metric, events, seen.t0);
+            sink(cell(&metric.target), value, pair);
+        }
+    }
+}
+
+/// First exposures by (phase, epoch). The events come in order of (time, event id), so the first met is the first.
+fn exposures(events: &[UnitEvent], catalog: &Compiled) -> Vec<Seen> {
+    let mut all: Vec<Seen> = Vec::new();
+    for event in events {
+        let Some(exposure) = &event.exposure else { continue };
+        let Some(experiment) = catalog.experiments.get(&exposure.experiment) else {
+            continue;
+        };
+        let Some(&index) = catalog.by_number.get(&(*experiment, exposure.phase)) else {
+            continue;
+        };
+        let Some(phase) = catalog.phases.get(index).filter(|p| p.unit_type == event.unit_type) else {
+            continue;
+        };
+        all.push(Seen {
+            phase: index,
+            epoch: exposure.epoch,
+            variation: real_variation(phase, exposure.variation),
+            t0: event.time,
+            key_kind: event.key_kind,
+            multiple: false,
+            overridden: exposure.overridden,
+        });
+    }
+    // Stable: inside an epoch the order of time stays.
+    all.sort_by_key(|seen| (seen.phase, seen.epoch));
+    let mut first: Vec<Seen> = Vec::new();
+    for seen in all {
+        match first.last_mut() {
+            Some(known) if (known.phase, known.epoch) == (seen.phase, seen.epoch) => {
+                known.multiple |= known.variation != seen.variation;
+                known.overridden |= seen.overridden;
+            }
+            _ => first.push(seen),
+        }
+    }
+    leave_out_overridden(first)
+}
+
+/// An override anywhere in the phase takes the unit out of all its epochs, counted once (in its first epoch seen).
+fn leave_out_overridden(first: Vec<Seen>) -> Vec<Seen> {
+    if first.iter().all(|seen| !seen.overridden) {
+        return first;
+    }
+    let overridden: Vec<usize> = first.iter().filter(|s| s.overridden).map(|s| s.phase).collect();
+    let mut kept: Vec<Seen> = Vec::with_capacity(first.len());
+    for mut seen in first {
+        if overridden.contains(&seen.phase) {
+            if kept.last().is_some_and(|last| last.phase == seen.phase) {
+                continue;
+            }
+            seen.overridden = true;
+        }
+        kept.push(seen);
+    }
+    kept
+}
+
+fn real_variation(phase: &Phase, variation: i64) -> i64 {
+    // A variation the catalog does not know stays itself: it shows up in the results as unknown instead of vanishing.
+    phase.variations.get(&variation).copied().unwrap_or(variation)
+}
+
+fn measure_unit(metric: &Metric, events: &[UnitEvent], t0: i64) -> (i64, i64) {
+    let during = |measure: &Measure| value_between(measure, events, t0, t0.saturating_add(measure.window_ms));
+    let value = during(&metric.measure);
+    let pair = match &metric.pair {
+        None => 0,
+        Some(Pair::Denominator(measure)) => during(measure),
+        Some(Pair::PrePeriod(ms)) => value_between(&metric.measure, events, t0.saturating_sub(*ms), t0),
+    };
+    (value, pair)
+}
+
+/// The unit's value in micro-units over events with `from <= time < to`.
+fn value_between(measure: &Measure, events: &[UnitEvent], from: i64, to: i64) -> i64 {
+    let start = events.partition_point(|e| e.time < from);
+    let mut matching = events
+        .iter()
+        .skip(start)
+        .take_while(|e| e.time < to)
+        .filter(|e| e.name == measure.name && passes(measure, e));
+    let total: i128 = match measure.kind {
+        MetricKind::Proportion => matching.next().map_or(0, |_| MICROS),
+        MetricKind::Count => matching.count() as i128 * MICROS,
+        MetricKind::Sum | MetricKind::Mean | MetricKind::Ratio => {
+            matching.filter_map(|e| number(measure, e)).map(i128::from).sum()
+        }
+    };
+    let limit = measure.cap.unwrap_or(i64::MAX);
+    i64::try_from(total.clamp(-i128::from(i64::MAX), i128::from(limit))).unwrap_or(limit)
+}
+
+fn number(measure: &Measure, event: &UnitEvent) -> Option<i64> {
+    match &measure.property {
+        None => event.value,
+        Some(name) => property(event, name)?.micros().map(|m| m.0),
+    }
+}
+
+fn passes(measure: &Measure, event: &UnitEvent) -> bool {
+    measure
+        .filter
+        .iter()
+        .all(|(name, wanted)| property(event, name).is_some_and(|found| found == *wanted))
+}
+
+/// One top-level property. Parsed when a metric asks for it: most events are never asked.
+fn property(event: &UnitEvent, name: &str) -> Option<PropertyValue> {
+    let all = PropertyValue::try_from(event.properties.as_deref()?).ok()?;
+    match all {
+        PropertyValue::Object(mut properties) => properties.remove(name),
+        _ => None,
+    }
+}

@@ -1,0 +1,243 @@
+//! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
+
+mod metric;
+#[cfg(test)]
+mod tests;
+
+use evenhand_stats::{Confidence, Srm, SrmArm, sample_ratio};
+use serde::Serialize;
+
+pub use metric::{AdjustedResults, ArmResults, MetricResults, ShownEffect, ShownLift};
+
+use crate::{
+    Pipeline, StoreError,
+    analytics::{NamedCell, PhaseAggregates},
+    catalog::{Catalog, CatalogExperiment},
+    ingest::KeyKind,
+    process::{aggregate::Standing, now_ms},
+};
+
+/// What to show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResultsQuery {
+    /// The epoch; None: the newest one seen. Epochs have different weights, so they are never pooled.
+    pub epoch: Option<u32>,
+    /// Only units whose counting exposure came in with this kind of key.
+    pub key_kind: Option<KeyKind>,
+    /// How wide the intervals are.
+    pub confidence: Confidence,
+    /// The moment of asking (decides whether the planned end has passed); None: this machine's clock.
+    pub now_ms: Option<i64>,
+}
+
+impl Default for ResultsQuery {
+    fn default() -> Self {
+        Self {
+            epoch: None,
+            key_kind: None,
+            confidence: Confidence::P95,
+            now_ms: None,
+        }
+    }
+}
+
+/// The results of one phase (one epoch of it).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExperimentResults {
+    /// The experiment.
+    pub experiment_id: String,
+    /// The phase.
+    pub phase: u32,
+    /// The epoch shown.
+    pub epoch: u32,
+    /// The epochs that have units.
+    pub epochs: Vec<u32>,
+    /// The kind of key these results are cut to, if they are.
+    pub key_kind: Option<KeyKind>,
+    /// The unit type.
+    pub unit_type: String,
+    /// Start of the phase.
+    pub start_ms: Option<i64>,
+    /// Planned end of the phase.
+    pub planned_end_ms: Option<i64>,
+    /// Whether it has passed. Before, no p-value is shown, and intervals hold only at the planned end.
+    pub planned_end_reached: bool,
+    /// When this was worked out.
+    pub as_of_ms: i64,
+    /// Acknowledged events that are not in these results yet.
+    pub lag_events: u64,
+    /// Age of the oldest of them.
+    pub lag_seconds: f64,
+    /// False while units are still being counted in (a new or changed definition).
+    pub complete: bool,
+    /// Share of a running rebuild that is done.
+    pub rebuild_progress: f64,
+    /// Did units split as the weights say? Look at this first. None when it can't be computed (units beyond 64 bits).
+    pub srm: Option<Srm>,
+    /// Units seen in two variations: left out.
+    pub multiple_exposure_units: u64,
+    /// Units forced by an override: left out.
+    pub overridden_units: u64,
+    /// The variations, in the catalog's order, then those seen that the catalog does not know.
+    pub variations: Vec<VariationResults>,
+    /// The metrics, in the catalog's order.
+    pub metrics: Vec<MetricResults>,
+}
+
+/// One variation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VariationResults {
+    /// Its id.
+    pub id: String,
+    /// Whether lifts are measured against it.
+    pub is_control: bool,
+    /// Its weight in this epoch, in basis points; 0 when the catalog does not know it.
+    pub weight: u32,
+    /// False when the catalog does not know it: somebody sends exposures of another configuration.
+    pub known: bool,
+    /// Units that count.
+    pub units: u64,
+}
+
+impl Pipeline {
+    /// The results of one phase; None when the catalog does not have it.
+    ///
+    /// # Errors
+    /// The analytics store can't be read.
+    pub fn results(
+        &self,
+        experiment_id: &str,
+        phase: u32,
+        query: &ResultsQuery,
+    ) -> Result<Option<ExperimentResults>, StoreError> {
+        let catalog: &Catalog = &self.catalog();
+        let found = catalog
+            .experiments
+            .iter()
+            .find(|e| e.id == experiment_id && e.phase == phase);
+        let Some(experiment) = found else { return Ok(None) };
+        // Between a catalog's arrival and its use there are no aggregates yet: show none, marked incomplete.
+        let aggregates = self.inner.reader.phase(experiment_id, phase)?.unwrap_or_default();
+        let (clock, counters) = (now_ms(), &self.inner.counters);
+        let mut results = summarise(experiment, &aggregates, query, query.now_ms.unwrap_or(clock));
+        results.lag_events = counters.lag_events();
+        results.lag_seconds = counters.lag_seconds(clock);
+        results.rebuild_progress =
+            counters.rebuild_thousandths.load(std::sync::atomic::Ordering::Relaxed) as f64 / 1_000.0;
+        Ok(Some(results))
+    }
+
+    /// The exact sums behind the results; None when the catalog does not have the phase (yet).
+    ///
+    /// # Errors
+    /// The analytics store can't be read.
+    pub fn aggregates(&self, experiment_id: &str, phase: u32) -> Result<Option<PhaseAggregates>, StoreError> {
+        self.inner.reader.phase(experiment_id, phase)
+    }
+}
+
+/// Aggregates to results: no clock, no store.
+fn summarise(
+    experiment: &CatalogExperiment,
+    aggregates: &PhaseAggregates,
+    query: &ResultsQuery,
+    now_ms: i64,
+) -> ExperimentResults {
+    let assignment = &aggregates.assignment;
+    let mut epochs: Vec<u32> = assignment.cells.iter().map(|c| c.epoch).collect();
+    epochs.sort_unstable();
+    epochs.dedup();
+    let epoch = query.epoch.or(epochs.last().copied()).unwrap_or(1);
+    let shown = |cell: &NamedCell| cell.epoch == epoch && query.key_kind.is_none_or(|kind| kind == cell.key_kind);
+    let standing = |standing| units(assignment.total(|c| shown(c) && c.standing == standing).n);
+    let variations = variations(experiment, aggregates, epoch, &shown);
+    let planned_end_reached = experiment.planned_end_ms.is_some_and(|end| now_ms >= end);
+    let arms: Vec<SrmArm> = variations
+        .iter()
+        .filter(|v| v.known)
+        .map(|v| SrmArm {
+            observed: v.units,
+            weight: v.weight,
+        })
+        .collect();
+    let metrics: Vec<MetricResults> = experiment
+        .metrics
+        .iter()
+        .map(|metric| {
+            metric::summarise(
+                metric,
+                experiment,
+                aggregates,
+                &shown,
+                query.confidence,
+                planned_end_reached,
+            )
+        })
+        .collect();
+    ExperimentResults {
+        experiment_id: experiment.id.clone(),
+        phase: experiment.phase,
+        epoch,
+        epochs,
+        key_kind: query.key_kind,
+        unit_type: experiment.unit_type.clone(),
+        start_ms: experiment.start_ms,
+        planned_end_ms: experiment.planned_end_ms,
+        planned_end_reached,
+        as_of_ms: now_ms,
+        lag_events: 0,
+        lag_seconds: 0.0,
+        complete: assignment.complete && metrics.iter().all(|m| m.complete),
+        rebuild_progress: 1.0,
+        srm: sample_ratio(&arms).ok(),
+        multiple_exposure_units: standing(Standing::Multiple),
+        overridden_units: standing(Standing::Overridden),
+        variations,
+        metrics,
+    }
+}
+
+fn variations(
+    experiment: &CatalogExperiment,
+    aggregates: &PhaseAggregates,
+    epoch: u32,
+    shown: &impl Fn(&NamedCell) -> bool,
+) -> Vec<VariationResults> {
+    let count = |id: &str| {
+        units(
+            aggregates
+                .assignment
+                .total(|c| shown(c) && c.variation.as_deref() == Some(id))
+                .n,
+        )
+    };
+    let mut all: Vec<VariationResults> = experiment
+        .variations
+        .iter()
+        .zip(experiment.weights(epoch))
+        .map(|(v, weight)| VariationResults {
+            id: v.id.clone(),
+            is_control: v.is_control,
+            weight,
+            known: true,
+            units: count(&v.id),
+        })
+        .collect();
+    for cell in aggregates.assignment.cells.iter().filter(|c| shown(c)) {
+        let Some(id) = &cell.variation else { continue };
+        if all.iter().all(|v| v.id != *id) {
+            all.push(VariationResults {
+                id: id.clone(),
+                is_control: false,
+                weight: 0,
+                known: false,
+                units: count(id),
+            });
+        }
+    }
+    all
+}
+
+fn units(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
