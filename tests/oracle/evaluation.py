@@ -45,10 +45,17 @@ class Engine:
 
     def evaluate(self, flag, attributes, now_ms, sticky=(), forced=None, asked_type=None) -> dict:
         """The decision as tests/oracle/README.md writes it."""
+        return self.evaluate_all([flag], attributes, now_ms, sticky, forced, asked_type)[0]
+
+    def evaluate_all(self, flags, attributes, now_ms, sticky=(), forced=None, asked_type=None) -> list:
+        """One context's decisions on several flags."""
         if self.manifest is None:
-            return write(flag, None, None, Outcome("NO_MANIFEST"), None)
-        key = self.key_of(flag)
+            return [write(flag, None, None, Outcome("NO_MANIFEST"), None) for flag in flags]
         evaluation = Evaluation(self, attributes, now_ms, sticky, forced or {})
+        return [self._one(flag, evaluation, asked_type) for flag in flags]
+
+    def _one(self, flag, evaluation, asked_type):
+        key = self.key_of(flag)
         if key not in self.manifest.flags:
             return write(flag, self.manifest, None, Outcome("FLAG_UNKNOWN"), None)
         served = self.manifest.served[key]
