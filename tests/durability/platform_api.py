@@ -144,7 +144,7 @@ class Platform:
     def compare_results(self, connection: Connection, arms: dict[str, Arm], multiple: int) -> list[str]:
         """What differs between the results endpoint and the model, in words."""
         path = f"/api/environments/{ENVIRONMENT}/experiments/{EXPERIMENT}/results"
-        until = time.monotonic() + 10
+        until = time.monotonic() + 5
         while True:
             found = self.figures(self.api(connection, "GET", path).json())
             expected = {"units with two variations": multiple}

@@ -7,6 +7,7 @@ It speaks just the routes that platform_api.py uses. Each FAULT is a mistake a r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import hashlib
 import json
@@ -25,6 +26,7 @@ WRONGS = {
     "counts_twice": "forgets at a restart which event ids it has counted",
     "stores_twice": "does not notice that it has an event already",
     "loses_definitions": "acknowledges a definition and syncs it never",
+    "acknowledges_on_full_disk": "answers 202 although the commit failed",
     "version_goes_back": "keeps the manifest's version in a file that it does not sync",
 }
 SCHEMA = """
@@ -78,15 +80,25 @@ class Store:
             self.insert(self.waiting.get())
 
     def insert(self, events: list[dict]) -> None:
-        with self.lock:
-            self.db.execute("begin immediate")
+        with self.lock, self.transaction():
             for event in events:
                 event_id = event["event_id"]
                 done = self.db.execute("insert or ignore into events(event_id, record) values(?, ?)", (event_id, json.dumps(event)))
                 if self.wrong == "counts_twice" and done.rowcount == 0 and event_id not in self.seen and event["event_name"] == "$exposure":
                     self.db.execute("insert into counted values(?, 1) on conflict do update set extra = extra + 1", (event["variation_id"],))
                 self.seen.add(event_id)
+
+    @contextlib.contextmanager
+    def transaction(self):
+        try:
+            self.db.execute("begin immediate")
+            yield
             self.db.execute("commit")
+        except sqlite3.Error:
+            if self.db.in_transaction:
+                self.db.execute("rollback")
+            if self.wrong != "acknowledges_on_full_disk":
+                raise
 
     def define(self, kind: str, key: str, body: str) -> None:
         with self.lock:
@@ -136,9 +148,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_) -> None:
         pass
 
-    def answer(self, status: int, body) -> None:
+    def answer(self, status: int, body, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -181,8 +195,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.store.waiting.put(body)
                 self.answer(202, accepted)
             else:
-                self.store.insert(body)
-                self.answer(202, accepted)
+                try:
+                    self.store.insert(body)
+                except sqlite3.Error as error:
+                    self.answer(503, {"error": {"code": "overloaded", "message": str(error)}}, {"Retry-After": "1"})
+                else:
+                    self.answer(202, accepted)
         elif self.path == "/v1/assignments":
             unit, flag = body["context"]["user_id"], body["flags"][0]
             variation = ("control", "treatment")[hashlib.sha256(unit.encode()).digest()[0] & 1]

@@ -1,11 +1,13 @@
 """Rounds of ingestion, kill, (power cut,) restart; then what must hold at the end."""
 from __future__ import annotations
 
+import errno
 import random
 import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connection import Broken, Connection
@@ -19,6 +21,9 @@ RESEND_SHARE = 0.08
 TWICE_AT_ONCE_SHARE = 0.05
 ABANDON_SHARE = 0.05
 PROCESS_SECONDS = 90.0
+RECOVERY_SECONDS = 20.0
+# One round with a full disk and one with failed syncs for so many rounds of power cuts.
+STORAGE_SHARE = 5
 
 
 @dataclass
@@ -38,7 +43,7 @@ class Run:
         self.generator: Generator | None = None
         self.made_definitions: list[str] = []
         self.seen_version = (0, 0)
-        self.kills_at_start = 0
+        self.kills_at_start = self.storage_faults = 0
 
     # ---- one round ----
 
@@ -81,6 +86,8 @@ class Run:
                 self.ledger.fault(f"round {number}: {batch.sent} good events sent, answer {answer.body[:300]!r}")
             self.ledger.acknowledge(batch, number)
         elif answer.status in (429, 503):
+            if "retry-after" not in answer.headers:
+                self.ledger.fault(f"round {number}: {answer.status} without Retry-After: {answer.body[:300]!r}")
             self.ledger.refused += 1
             self.ledger.doubt(batch)
             time.sleep(0.02)
@@ -88,8 +95,8 @@ class Run:
             self.ledger.fault(f"round {number}: {answer.status} {answer.body[:300]!r}")
             self.ledger.doubt(batch)
 
-    def traffic(self, number: int, seconds: float) -> None:
-        """Ingests on several connections and kills the server in the middle of it."""
+    def traffic(self, number: int, middle: Callable[[], None]) -> None:
+        """Ingests on several connections, does `middle` meanwhile and kills the server in the midst of it."""
         self.draw = threading.Lock()
         self.left = BATCHES_PER_ROUND
         self.again: deque[Batch] = deque()
@@ -102,11 +109,13 @@ class Run:
         workers = [threading.Thread(target=self.ingest, args=(number, stop)) for _ in range(CONNECTIONS)]
         for worker in workers:
             worker.start()
-        time.sleep(seconds)
-        self.server.kill()
-        stop.set()
-        for worker in workers:
-            worker.join()
+        try:
+            middle()
+            self.server.kill()
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
         for batch in self.again:
             self.ledger.doubt(batch)
 
@@ -122,8 +131,43 @@ class Run:
         self.server.start()
         self.check_after_restart(number)
         self.change_definitions(number)
-        self.traffic(number, 0.03 + 0.5 * self.chance.random() ** 1.5)
+        moment = 0.03 + 0.5 * self.chance.random() ** 1.5
+        self.traffic(number, lambda: time.sleep(moment))
         self.cut(number)
+
+    def storage_round(self, number: int, what: str) -> None:
+        """The disk is full, or syncs fail, for a while: nothing is acknowledged that is not durable, and service comes back by itself."""
+        control = self.server.control
+        control.set(sync_delay_us=0)
+        self.server.start()
+        self.check_after_restart(number)
+
+        def middle() -> None:
+            time.sleep(0.1)
+            faults_before = control.read()["faults"]
+            if what == "full disk":
+                control.set(write_errno=errno.ENOSPC, write_faults_left=-1, writes_until_fault=self.chance.randrange(6))
+            else:
+                control.set(sync_errno=errno.EIO, sync_faults_left=self.chance.choice((1, 2, 20)), syncs_until_fault=self.chance.randrange(4))
+            time.sleep(0.4)
+            control.set(writes_until_fault=-1, syncs_until_fault=-1)
+            self.storage_faults += control.read()["faults"] - faults_before
+            self.check_service_is_back(number, what)
+
+        self.traffic(number, middle)
+        self.cut(number)
+
+    def check_service_is_back(self, number: int, what: str) -> None:
+        """A new event is taken again soon after the disk works again."""
+        connection = Connection(self.server.port)
+        until = time.monotonic() + RECOVERY_SECONDS
+        taken = len(self.ledger.acknowledged)
+        while len(self.ledger.acknowledged) == taken:
+            if time.monotonic() > until:
+                self.ledger.fault(f"round {number}: {RECOVERY_SECONDS:.0f} s after the end of '{what}' events are still refused")
+                break
+            self.send(connection, self.generator.batch(), number)
+        connection.close()
 
     def cut(self, number: int) -> None:
         if self.server.faultfs:
@@ -223,6 +267,9 @@ class Run:
             for number in range(self.rounds):
                 self.round(number)
                 self.show(f"{self.label}: round {number + 1}/{self.rounds}, {len(self.ledger.acknowledged)} events acknowledged, {len(self.ledger.faults)} faults")
+            if self.server.control is not None:
+                for number in range(self.rounds, self.rounds + 2 * max(1, self.rounds // STORAGE_SHARE)):
+                    self.storage_round(number, ("full disk", "failed sync")[number % 2])
             self.drain()
             figures = self.verify()
             self.server.stop()
@@ -234,7 +281,7 @@ class Run:
         ready = sorted(self.server.ready_seconds) or [0.0]
         figures |= {
             "rounds": self.rounds, "kills_during_start": self.kills_at_start, "batches_resent_on_purpose": self.ledger.resent,
-            "batches_refused_busy": self.ledger.refused, "definitions_acknowledged": len(self.made_definitions),
+            "batches_refused": self.ledger.refused, "storage_faults_injected": self.storage_faults, "definitions_acknowledged": len(self.made_definitions),
             "unsynced_writes_undone": self.server.writes_undone, "unsynced_names_undone": self.server.names_undone,
             "restart_ready_s_median": round(ready[len(ready) // 2], 3), "restart_ready_s_max": round(ready[-1], 3),
             "seconds": round(time.monotonic() - started, 1),
