@@ -27,10 +27,27 @@ impl SaltedHash {
     pub fn first8(&self, text: &str) -> u64 {
         let mut hash = self.prefix.clone();
         hash.update(text.as_bytes());
-        let hash: [u8; 32] = hash.finalize().into();
-        let [a, b, c, d, e, f, g, h, ..] = hash;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        first8(hash)
     }
+
+    /// As [`SaltedHash::first8`], of `text` after A–Z → a–z; folded in pieces, so that nothing is allocated.
+    pub fn first8_folded(&self, text: &str) -> u64 {
+        let mut hash = self.prefix.clone();
+        for piece in text.as_bytes().chunks(64) {
+            let mut folded = [0u8; 64];
+            for (to, from) in folded.iter_mut().zip(piece) {
+                *to = from.to_ascii_lowercase();
+            }
+            hash.update(folded.get(..piece.len()).unwrap_or_default());
+        }
+        first8(hash)
+    }
+}
+
+fn first8(hash: Sha256) -> u64 {
+    let hash: [u8; 32] = hash.finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Lower-case hex digits of `bytes`.
@@ -64,5 +81,11 @@ mod tests {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         assert_eq!(SaltedHash::new("s").first8("x"), 0xb9cc_0508_15a8_0145);
+        assert_eq!(SaltedHash::new("s").first8_folded("X"), 0xb9cc_0508_15a8_0145);
+        let (upper, lower) = ("Ä".to_owned() + &"ABC".repeat(50), "Ä".to_owned() + &"abc".repeat(50));
+        assert_eq!(
+            SaltedHash::new("s").first8_folded(&upper),
+            SaltedHash::new("s").first8(&lower)
+        );
     }
 }
