@@ -8,5 +8,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let canonical = event.canonical_bytes().expect("an accepted event has canonical bytes");
     let again = Event::parse(&canonical).expect("canonical bytes are an event");
     assert_eq!(event, again, "canonical bytes say something else");
-    assert_eq!(canonical, again.canonical_bytes().expect("canonical bytes"), "canonical bytes are not stable");
+    assert_eq!(
+        canonical,
+        again.canonical_bytes().expect("canonical bytes"),
+        "canonical bytes are not stable"
+    );
 });
