@@ -1,1 +1,37 @@
 //! Definitions, validation, audit, publishing: what a product manager says becomes a manifest.
+//!
+//! The path of a change: a request → [`definition`] → `validate` → a copy of the [`model`] → a manifest that compiles (`publish`) → one transaction with its audit
+//! record (`store`) → subscribers. [`Manage`] is all of it as one object; `Manage::router` is its HTTP side.
+
+mod act;
+mod author;
+pub mod catalog;
+pub mod definition;
+mod edit;
+mod http;
+mod idlist;
+mod lifecycle;
+mod manage;
+pub mod model;
+mod preview;
+mod problem;
+mod publish;
+mod salts;
+mod secrets;
+mod slots;
+mod split;
+pub mod state;
+pub mod store;
+mod switch;
+mod validate;
+mod worker;
+mod writer;
+
+pub use catalog::Catalog;
+pub use http::openapi;
+pub use lifecycle::{ActionParameters, ExperimentAction};
+pub use manage::{ADMIN_TOKEN_FILE, KEYS_FILE, KeyInfo, Manage, ManageConfig};
+pub use preview::{Moves, Placement};
+pub use problem::{ManageError, Problem, Result};
+pub use publish::Published;
+pub use state::KeyKind;

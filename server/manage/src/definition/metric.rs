@@ -1,0 +1,93 @@
+//! Metrics: how events become a number per unit.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// How the events of one unit become its number, and the units' numbers one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricKind {
+    /// The share of units with at least one event.
+    ConversionRate,
+    /// Events per unit.
+    Count,
+    /// The sum of the events' `value`, per unit.
+    Sum,
+    /// The mean of the events' `value` in a unit, over the units that have any.
+    Mean,
+    /// The sum of the numerator's values over the sum of the denominator's.
+    Ratio,
+}
+
+/// Whether more is better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// More is better.
+    #[default]
+    Increase,
+    /// Less is better.
+    Decrease,
+}
+
+/// A condition on a property of an event: it equals this value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PropertyFilter {
+    /// The property's name, at the top level of `properties`.
+    pub property: String,
+    /// A text, a number or a boolean; a number equals the same number however it is written.
+    pub equals: Value,
+}
+
+/// Which events count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventSelector {
+    /// The events' name.
+    pub event_name: String,
+    /// Conditions on properties, all of which must hold. At most 16.
+    #[serde(default)]
+    pub filters: Vec<PropertyFilter>,
+    /// The property whose number is added up by `sum`, `mean` and `ratio`; none: the event's `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_property: Option<String>,
+}
+
+/// A metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Its key; never changes.
+    pub key: String,
+    /// Its name for people.
+    #[serde(default)]
+    pub name: String,
+    /// What it measures.
+    #[serde(default)]
+    pub description: String,
+    /// How events become a number.
+    pub kind: MetricKind,
+    /// The events that count; of a ratio, the numerator.
+    pub event: EventSelector,
+    /// The denominator of a ratio, and of nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denominator: Option<EventSelector>,
+    /// For how long after a unit's first exposure its events count, in milliseconds: whole seconds, 1 minute to 90 days; none: for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<i64>,
+    /// The most that one unit's number may be (larger ones count as this), in millionths of the value's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_micros: Option<i64>,
+    /// How long before a unit's first exposure its events give the value that variance reduction compares with, in milliseconds: whole seconds, up to
+    /// 90 days; none: no variance reduction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_period_ms: Option<i64>,
+    /// Whether more is better.
+    #[serde(default)]
+    pub direction: Direction,
+    /// An archived metric can't be used by a new experiment.
+    #[serde(default)]
+    pub archived: bool,
+}

@@ -1,0 +1,34 @@
+//! What people author. A definition belongs to a project and holds no state: salts, slots, phases and switches are in `state`,
+//! one for each environment.
+
+mod experiment;
+mod flag;
+mod layer;
+mod metric;
+mod place;
+mod segment;
+
+pub use experiment::{Arm, Experiment, ExperimentMetric, LayerShare, MetricRole, Schedule};
+pub use flag::{Flag, FlagRule, Requirement, RolloutRule, RuleGuards, TargetedRule, ValueType, Variation};
+pub use layer::{DEFAULT_COOLDOWN_DAYS, Holdout, Layer};
+pub use metric::{Direction, EventSelector, Metric, MetricKind, PropertyFilter};
+pub use place::{Environment, Project, Workspace};
+pub use segment::{IdList, Segment};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A stored thing with what the store knows about it. `version` starts at 1 and grows by one with every change; an update names the
+/// version it is based on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stored<T> {
+    /// Grows by one with every change.
+    pub version: u64,
+    /// When it was created (milliseconds since 1970).
+    pub created_ms: i64,
+    /// When it was last changed (milliseconds since 1970).
+    pub updated_ms: i64,
+    /// The thing itself.
+    #[serde(flatten)]
+    pub body: T,
+}
