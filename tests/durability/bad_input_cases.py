@@ -154,6 +154,7 @@ def sizes_and_encodings() -> list[Case]:
         Case("encoding", "an unknown encoding", body=good, headers={"Content-Encoding": "rot13"}, status=(400, 415), names="rot13|gzip|ncoding"),
         Case("encoding", "brotli", body=b"\x0b\x02\x80[]\x03", headers={"Content-Encoding": "br"}, status=(400, 415)),
         Case("encoding", "zstd", body=b"\x28\xb5\x2f\xfd", headers={"Content-Encoding": "zstd"}, status=(400, 415)),
+        Case("size", "a parameter that is no boolean", path="/v1/events?import=maybe", body=good, names="import"),
         Case("encoding", "an import with a client key", path="/v1/events?import=true", body=good, key="client", status=(403,), names="server"),
     ]
 
@@ -322,3 +323,21 @@ def wrong_rejections(case: Case, body: bytes) -> str | None:
     if any(len(entry.get("message", "")) < 12 for entry in answer["rejected"]):
         return f"a refusal without a message: {body[:300]!r}"
     return None
+
+
+def prove_the_judge() -> None:
+    """Answers that must be found at fault, and some that must not: a table that lets everything through proves nothing."""
+    plain = Case("judge", "", names="timestamp")
+    batch = Case("judge", "", status=(202,), rejected=[(1, "too_old")])
+    good = b'{"error":{"code":"bad_value","message":"events[0].timestamp is not a time; send RFC 3339","field":"events[0].timestamp"}}'
+    refusal = b'{"accepted":2,"rejected":[{"index":1,"code":"too_old","message":"older than thirty days"}]}'
+    verdicts = [
+        (plain, 400, good, False), (plain, 500, good, True), (plain, 200, good, True), (plain, 422, good, True), (plain, 400, b"", True),
+        (plain, 400, b"Bad Request", True), (plain, 400, b'{"error":"timestamp"}', True), (plain, 400, good.replace(b"timestamp", b"something"), True),
+        (plain, 400, b'{"error":{"code":"timestamp","message":""}}', True), (batch, 202, refusal, False), (batch, 400, good, True),
+        (batch, 202, refusal.replace(b"too_old", b"invalid_json"), True), (batch, 202, refusal.replace(b'"index":1', b'"index":0'), True),
+        (batch, 202, b'{"accepted":3,"rejected":[]}', True), (batch, 202, refusal.replace(b"older than thirty days", b""), True),
+    ]
+    for case, status, body, must_be_a_fault in verdicts:
+        if bool(fault_of(case, status, body)) != must_be_a_fault:
+            raise AssertionError(f"the judge is wrong about {status} {body!r}")

@@ -118,7 +118,7 @@ class Platform:
     def settled(self, connection: Connection) -> bool:
         """Whether processing has caught up with the log."""
         answer = connection.request("GET", "/metrics")
-        lags = re.findall(rb"^evenhand_[a-z_]*(?:unprocessed|lag|pending)[a-z_]*events[a-z_]*(?:\{[^}]*\})? ([0-9.e+]+)$", answer.body, re.M)
+        lags = re.findall(rb"^evenhand_[a-z_]*lag_events(?:\{[^}]*\})? ([0-9.e+]+)$", answer.body, re.M)
         if not lags:
             raise RuntimeError("no metric says how many events are unprocessed")
         return all(float(lag) == 0 for lag in lags)
@@ -159,9 +159,12 @@ class Platform:
     @staticmethod
     def figures(results: dict) -> dict[str, int]:
         figures = {"units with two variations": results["multiple_exposure_units"]}
-        for arm in results["variations"]:
-            figures[f"{arm['variation']} units"] = arm["units"]
-            for metric in arm["metrics"]:
-                name = {"purchase-conversion-rate": "converted", "purchase-count": "purchases", "purchase-sum": "micros"}[metric["metric"]]
-                figures[f"{arm['variation']} {name}"] = metric["sum"]
+        for variation in results["variations"]:
+            figures[f"{variation['id']} units"] = variation["units"]
+        for metric in results["metrics"]:
+            # Conversions and counts are kept in the same exact millionths as sums of values.
+            name, unit = {"purchase-conversion-rate": ("converted", 10**6), "purchase-count": ("purchases", 10**6), "purchase-sum": ("micros", 1)}[metric["id"]]
+            for arm in metric["arms"]:
+                whole, rest = divmod(int(arm["sum_micros"]), unit)
+                figures[f"{arm['variation_id']} {name}"] = whole if rest == 0 else whole + rest / unit
         return figures

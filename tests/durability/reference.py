@@ -130,13 +130,15 @@ class Store:
                 whole, fraction = event["value"].split(".")
                 unit["micros"].append(int(whole) * 10**6 + int(fraction))
         exposed = [unit for unit in units.values() if unit["variations"]]
-        answer = {"multiple_exposure_units": sum(len(unit["variations"]) > 1 for unit in exposed), "variations": []}
+        answer = {"multiple_exposure_units": sum(len(unit["variations"]) > 1 for unit in exposed), "variations": [], "metrics": [
+            {"id": name, "arms": []} for name in ("purchase-conversion-rate", "purchase-count", "purchase-sum")]}
         for name in ("control", "treatment"):
             mine = [unit for unit in exposed if unit["variations"] == {name}]
-            answer["variations"].append({"variation": name, "units": len(mine) + extra.get(name, 0), "metrics": [
-                {"metric": "purchase-conversion-rate", "sum": sum(bool(unit["micros"]) for unit in mine)},
-                {"metric": "purchase-count", "sum": sum(len(unit["micros"]) for unit in mine)},
-                {"metric": "purchase-sum", "sum": sum(sum(unit["micros"]) for unit in mine)}]})
+            answer["variations"].append({"id": name, "units": len(mine) + extra.get(name, 0)})
+            sums = (sum(bool(unit["micros"]) for unit in mine) * 10**6, sum(len(unit["micros"]) for unit in mine) * 10**6,
+                    sum(sum(unit["micros"]) for unit in mine))
+            for metric, total in zip(answer["metrics"], sums):
+                metric["arms"].append({"variation_id": name, "sum_micros": str(total)})
         return answer
 
 
@@ -159,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/metrics":
-            data = b"evenhand_unprocessed_events 0\n"
+            data = b"evenhand_lag_events 0\n"
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -169,3 +169,80 @@ impl Share {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    struct Ping;
+
+    impl Requests for Ping {
+        fn next(&mut self, _number: u64) -> &[u8] {
+            b"GET / HTTP/1.1\r\n\r\n"
+        }
+    }
+
+    /// Answers at once, but for one pause.
+    async fn server(pause: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 1024];
+            for number in 0.. {
+                if stream.read(&mut buffer).await.unwrap_or(0) == 0 {
+                    return;
+                }
+                if number == 20 {
+                    tokio::time::sleep(pause).await;
+                }
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await
+                    .unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_stall_counts_for_every_request_that_was_due_in_it() {
+        let address = server(Duration::from_millis(300)).await;
+        let plan = Plan {
+            connections: 1,
+            duration: Duration::from_millis(600),
+            rate: Some(200.0),
+            expected: 200,
+        };
+        let measured = run(address, plan, |_| Ping).await.unwrap();
+        assert_eq!((measured.requests, measured.work), (120, 120));
+        // One request was slow, but some 60 were due while it stalled: a third to a half of all waited 50 ms or more.
+        let slow = measured
+            .latency
+            .iter_recorded()
+            .filter(|v| v.value_iterated_to() >= 50_000)
+            .map(|v| v.count_at_value())
+            .sum::<u64>();
+        assert!((35..=80).contains(&slow), "{slow}");
+    }
+
+    #[tokio::test]
+    async fn an_unexpected_status_is_no_work() {
+        let address = server(Duration::ZERO).await;
+        let plan = Plan {
+            connections: 1,
+            duration: Duration::from_millis(50),
+            rate: Some(100.0),
+            expected: 202,
+        };
+        let measured = run(address, plan, |_| Ping).await.unwrap();
+        assert_eq!(
+            (measured.requests, measured.work, measured.unexpected.get(&200)),
+            (5, 0, Some(&5))
+        );
+        assert_eq!(measured.first_unexpected.as_deref(), Some("ok"));
+    }
+}

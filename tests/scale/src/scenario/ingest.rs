@@ -11,7 +11,7 @@ use crate::load::{Plan, run};
 use crate::report::Bar;
 use crate::workspace::Counts;
 
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 32;
 const ACKNOWLEDGED: f64 = 50_000.0;
 const PROCESSED: f64 = 25_000.0;
 /// Longer than any backlog of a run takes at a tenth of the bar.
