@@ -101,6 +101,24 @@ pub struct Opened<'a> {
 }
 
 impl Opened<'_> {
+    /// Checks that the manifest is for the environment and the audience a host was told to be for, before it holds any.
+    pub fn is_for(&self, environment: Option<&str>, audience: Option<Audience>) -> Result<(), EnvelopeError> {
+        let offered = &self.header;
+        if let Some(expected) = environment.filter(|expected| **expected != offered.environment) {
+            return Err(EnvelopeError::OtherEnvironment {
+                expected: expected.to_owned(),
+                offered: offered.environment.clone(),
+            });
+        }
+        match audience {
+            Some(expected) if expected != offered.audience => Err(EnvelopeError::OtherAudience {
+                expected,
+                offered: offered.audience,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// What to pass as `held` with the next one, once this manifest is in use.
     pub fn held(&self) -> Held {
         Held {
@@ -201,19 +219,8 @@ fn open_signed<'a>(
 
 /// Whether a manifest may take the place of the one held.
 fn may_follow(opened: &Opened<'_>, held: &Held) -> Result<(), EnvelopeError> {
+    opened.is_for(Some(&held.environment), Some(held.audience))?;
     let header = &opened.header;
-    if header.environment != held.environment {
-        return Err(EnvelopeError::OtherEnvironment {
-            held: held.environment.clone(),
-            offered: header.environment.clone(),
-        });
-    }
-    if header.audience != held.audience {
-        return Err(EnvelopeError::OtherAudience {
-            held: held.audience,
-            offered: header.audience,
-        });
-    }
     let (offered, holds) = ((header.generation, header.version), (held.generation, held.version));
     if offered < holds {
         return Err(EnvelopeError::Older { held: holds, offered });

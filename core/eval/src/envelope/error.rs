@@ -84,17 +84,17 @@ pub enum EnvelopeError {
         /// In this field.
         field: HeaderField,
     },
-    /// Another environment than the manifest held.
+    /// Another environment than that of the manifest held, or than the host was told to be for.
     OtherEnvironment {
-        /// Of the manifest held.
-        held: String,
+        /// The host's.
+        expected: String,
         /// Of this one.
         offered: String,
     },
-    /// Another audience than the manifest held.
+    /// Another audience than that of the manifest held, or than the host was told to be for.
     OtherAudience {
-        /// Of the manifest held.
-        held: Audience,
+        /// The host's.
+        expected: Audience,
         /// Of this one.
         offered: Audience,
     },
@@ -172,15 +172,15 @@ impl fmt::Display for EnvelopeError {
                 "`{}` in the manifest is not what was signed: manifest and signature belong to different publications; publish again",
                 field.name()
             ),
-            Self::OtherEnvironment { held, offered } => write!(
+            Self::OtherEnvironment { expected, offered } => write!(
                 f,
-                "a manifest of the environment `{offered}`, where one of `{held}` is held: use the key of the right environment, or a new engine"
+                "a manifest of the environment `{offered}`, where one of `{expected}` is expected: use the key of the right environment, or a new engine"
             ),
-            Self::OtherAudience { held, offered } => write!(
+            Self::OtherAudience { expected, offered } => write!(
                 f,
-                "a manifest for the audience `{}`, where one for `{}` is held: use a key of the right kind, or a new engine",
+                "a manifest for the audience `{}`, where one for `{}` is expected: use a key of the right kind, or a new engine",
                 audience(*offered),
-                audience(*held)
+                audience(*expected)
             ),
             Self::Older { held, offered } => write!(
                 f,

@@ -169,6 +169,22 @@ fn never_back() {
 }
 
 #[test]
+fn only_what_the_host_is_for() {
+    let bytes = sealed(1, 1);
+    let opened = open_envelope(&bytes, Some(&keys()), None).unwrap();
+    assert_eq!(opened.is_for(None, None), Ok(()));
+    assert_eq!(opened.is_for(Some("prod"), Some(Audience::Server)), Ok(()));
+    assert_eq!(
+        opened.is_for(Some("staging"), None).unwrap_err().code(),
+        "other_environment"
+    );
+    assert_eq!(
+        opened.is_for(Some("prod"), Some(Audience::Client)).unwrap_err().code(),
+        "other_audience"
+    );
+}
+
+#[test]
 fn not_readable() {
     for bytes in [
         "",
@@ -245,11 +261,11 @@ fn every_error_says_what_to_do() {
             field: HeaderField::Version,
         },
         EnvelopeError::OtherEnvironment {
-            held: "a".into(),
+            expected: "a".into(),
             offered: "b".into(),
         },
         EnvelopeError::OtherAudience {
-            held: Audience::Server,
+            expected: Audience::Server,
             offered: Audience::Client,
         },
         EnvelopeError::Older {
