@@ -28,7 +28,9 @@ fn main() -> io::Result<()> {
         let line: Line = serde_json::from_str(&line?)?;
         let compiled = Snapshot::compile(line.manifest.as_bytes(), &lists(&line.lists));
         let snapshot = compiled.as_ref().ok().map(|(snapshot, _)| snapshot);
-        let unsupported: Vec<&str> = compiled.as_ref().map_or_else(|_| Vec::new(), |(_, report)| report.unsupported().collect());
+        let unsupported: Vec<&str> = compiled
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |(_, report)| report.unsupported().collect());
         let decisions: Vec<Value> = line
             .cases
             .iter()
