@@ -79,7 +79,7 @@ class Context:
     def attribute(self, name: str):
         found = self._seen.get(name)
         if found is None:
-            if name == "country" or name == "geo":
+            if name in ("country", "geo"):
                 found = classify(self._attributes.get("country"))
                 if found[0] == MISSING:
                     found = classify(self._attributes.get("geo"))

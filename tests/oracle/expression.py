@@ -49,8 +49,9 @@ class Expression:
 
 
 def read_name(value, where):
-    """An attribute or unit name."""
-    return read_string(value, where, 1, 256)
+    """An attribute or unit name; `geo` means `country` (context.md)."""
+    name = read_string(value, where, 1, 256)
+    return "country" if name == "geo" else name
 
 
 def read_hash(value, where):
