@@ -33,6 +33,14 @@ impl Confidence {
         }
     }
 
+    /// From the level 1 − α, such as 0.95 for 95 %.
+    ///
+    /// # Errors
+    /// [`Unavailable::OutOfDomain`] unless the level is above 0 and below 1.
+    pub fn from_level(level: f64) -> Result<Self, Unavailable> {
+        Self::from_alpha(1.0 - level)
+    }
+
     /// α, such as 0.05 for 95 %.
     pub fn alpha(self) -> f64 {
         self.alpha

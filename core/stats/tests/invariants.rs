@@ -380,6 +380,10 @@ fn json_shapes() {
     let back: Confidence = serde_json::from_str("0.05").unwrap();
     assert_eq!(back, Confidence::P95);
     assert!(serde_json::from_str::<Confidence>("0").is_err());
+    assert!((Confidence::from_level(0.95).unwrap().alpha() - 0.05).abs() < 1e-15);
+    for level in [0.0, 1.0, 1.5, f64::NAN] {
+        assert_eq!(Confidence::from_level(level), Err(Unavailable::OutOfDomain));
+    }
     let sums = Moments {
         n: 3,
         sum: i128::MAX,
