@@ -48,11 +48,14 @@ impl<'a> Dotted<'a> {
 /// Takes the digits before the next dot, without leading zeros: 0 and a missing number are both empty.
 #[inline]
 fn next_number<'t>(text: &mut &'t [u8]) -> &'t [u8] {
-    let mut parts = text.splitn(2, |&byte| byte == b'.');
-    let number = parts.next().unwrap_or_default();
-    *text = parts.next().unwrap_or_default();
-    let zeros = number.iter().take_while(|&&byte| byte == b'0').count();
-    number.get(zeros..).unwrap_or_default()
+    let end = text.iter().position(|&byte| byte == b'.').unwrap_or(text.len());
+    let (mut number, rest) = text.split_at_checked(end).unwrap_or_default();
+    // Without its dot; empty at the end.
+    *text = rest.get(1..).unwrap_or_default();
+    while let [b'0', rest @ ..] = number {
+        number = rest;
+    }
+    number
 }
 
 /// An operand: a dotted version that lives as long as the compiled manifest.

@@ -85,6 +85,21 @@ fn constructs() {
         ("\0", "a\0b", true),
         ("a b", "a b", true),
         ("#", "#", true),
+        // Plain text between anchors, which needs no engine.
+        (r"^a\.b$", "a.b", true),
+        (r"^a\.b$", "a.bc", false),
+        (r"^a\.b$", "xa.b", false),
+        (r"^a\.b", "a.bc", true),
+        (r"^a\.b", "aXbc", false),
+        (r"a\.b$", "xa.b", true),
+        (r"a\.b$", "a.b\n", false),
+        (r"a\tb", "xa\tbx", true),
+        (r"^\$", "$5", true),
+        ("^", "", true),
+        ("$", "x", true),
+        ("^$", "", true),
+        ("^$", "x", false),
+        ("a$b", "a$b", false),
     ] {
         assert_eq!(matches(pattern, text), expected, "{pattern:?} in {text:?}");
     }
@@ -281,6 +296,24 @@ proptest! {
         let class: String = ranges.iter().map(|(a, b)| if a <= b { format!("{a}-{b}") } else { format!("{b}-{a}") }).collect();
         let pattern = format!("(?i)[{}{class}]", if negated { "^" } else { "" });
         prop_assert_eq!(matches(&pattern, &text), inside != negated, "{} in {:?}", pattern, text);
+    }
+
+    /// Oracle: the standard library's text search, for plain text however it is escaped and anchored.
+    #[test]
+    fn plain_text_is_found_as_text(part in "[ab.$^\\\\\n-]{1,4}", text in "[ab.$^\\\\\n-]{0,8}", begins: bool, ends: bool) {
+        let escaped: String = part.chars().map(|c| match c {
+            '\n' => r"\n".to_owned(),
+            'a' | 'b' => c.to_string(),
+            c => format!("\\{c}"),
+        }).collect();
+        let pattern = format!("{}{escaped}{}", if begins { "^" } else { "" }, if ends { "$" } else { "" });
+        let expected = match (begins, ends) {
+            (false, false) => text.contains(&part),
+            (true, false) => text.starts_with(&part),
+            (false, true) => text.ends_with(&part),
+            (true, true) => text == part,
+        };
+        prop_assert_eq!(matches(&pattern, &text), expected, "{} in {:?}", pattern, text);
     }
 
     /// Whatever is accepted, the engine compiles; nothing panics.
