@@ -28,7 +28,7 @@ mod worker;
 mod writer;
 
 pub use catalog::Catalog;
-pub use http::openapi;
+pub use http::{Admin, ApiError, ErrorBody, ErrorDetail, openapi};
 pub use lifecycle::{ActionParameters, ExperimentAction};
 pub use manage::{ADMIN_TOKEN_FILE, KEYS_FILE, KeyInfo, Manage, ManageConfig};
 pub use preview::{Moves, Placement};
