@@ -13,7 +13,7 @@ use std::{
 };
 
 use evenhand_pipeline::{
-    ContentKind, IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig,
+    ContentKind, IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig, ResultsQuery,
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
     },
@@ -152,6 +152,29 @@ fn resident_mb() -> u64 {
         / 1_024
 }
 
+/// CPU seconds by thread name, so that rates can be judged on a busy machine.
+fn cpu_by_thread() -> String {
+    let mut seconds: std::collections::BTreeMap<String, f64> = std::collections::BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let Some((name, rest)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else {
+            continue;
+        };
+        let ticks: f64 = rest
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|t| t.parse::<f64>().ok())
+            .sum();
+        *seconds.entry(name.to_owned()).or_default() += ticks / 100.0;
+    }
+    seconds
+        .iter()
+        .map(|(name, s)| format!("{name} {s:.1} s"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn main() {
     let options = options();
     let temporary = tempfile::tempdir().unwrap();
@@ -203,18 +226,16 @@ fn main() {
         });
     }
     watch(&pipeline, options.events, started);
-    let (results, asked) = (
-        pipeline
-            .results("experiment-0", 1, &Default::default())
-            .unwrap()
-            .unwrap(),
-        Instant::now(),
-    );
+    let asked = Instant::now();
+    let results = pipeline
+        .results("experiment-0", 1, &ResultsQuery::default())
+        .unwrap()
+        .unwrap();
+    let asked = asked.elapsed();
+    println!("CPU: {}", cpu_by_thread());
     println!(
         "experiment-0: {} + {} units, {:?}",
-        results.variations[0].units,
-        results.variations[1].units,
-        asked.elapsed()
+        results.variations[0].units, results.variations[1].units, asked
     );
 }
 
