@@ -16,7 +16,7 @@ from random_manifest import random_line
 from shrink import shrink
 
 # manifests × cases of each
-SIZES = {"small": (400, 50), "full": (10_000, 100)}
+SIZES = {"small": (2_000, 15), "full": (12_500, 80)}
 
 
 def oracle_answer(line: dict, coverage=None) -> dict:

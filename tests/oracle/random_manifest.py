@@ -7,7 +7,8 @@ from canonical_json import canonical
 from id_list import describe, make_blob
 from operators import fold, obfuscated
 from random_text import JUNK, Raw, render, spoil
-from random_values import (AGES, ATTRIBUTES, BASE, NO_UNITS, NUMBERS, ODD, OPERATORS, SHA256, STRINGS, UNITS, draw_of, operand)
+from random_texts import attribute_value, operand, random_number_text
+from random_values import ATTRIBUTES, BASE, NO_UNITS, ODD, OPERATORS, SHA256, STRINGS, UNITS, draw_of
 from context import classify, revive, unit_id
 
 UNIT_TYPES = ("user_id", "user_id", "user_id", "device_id", "account_id", "geo")
@@ -33,7 +34,7 @@ class Author:
 
     def __init__(self, rng):
         self.rng = rng
-        self.obfuscation = "obf-" + str(rng.randrange(100)) if rng.random() < 0.08 else None
+        self.obfuscation = "obf-" + str(rng.randrange(100)) if rng.random() < 0.1 else None
         self.flags = [f"f{n}" for n in range(rng.randint(1, 9))]
         self.variations = {}
         self.segments = [f"s{n}" for n in range(rng.randint(0, 4))]
@@ -147,8 +148,7 @@ class Author:
         kind = self.rng.choice(TYPES)
         names = ["off", "a", "b", "c"][: self.rng.choice((2, 2, 3, 4))]
         self.variations[key] = names
-        pool = VALUES[kind]
-        flag = {"type": kind, "variations": [{"key": name, "value": self.rng.choice(pool)} for name in names], "off": "off", "default": self.rng.choice(names),
+        flag = {"type": kind, "variations": [{"key": name, "value": self.value(kind)} for name in names], "off": "off", "default": self.rng.choice(names),
                 "rules": [self.rule(f"r{at}", names) for at in range(self.rng.choice((0, 1, 1, 2, 2, 3, 4)))]}
         if self.chance(0.1):
             flag["state"] = self.rng.choice(("live", "killed", "archived"))
@@ -157,6 +157,13 @@ class Author:
         if self.chance(0.05):
             flag["meta"] = self.rng.choice(JUNK[:-20])
         return flag
+
+    def value(self, kind):
+        if kind == "float" and self.chance(0.4):
+            return random_number_text(self.rng)
+        if kind == "json" and self.chance(0.2):
+            return [random_number_text(self.rng), {"n": random_number_text(self.rng)}]
+        return self.rng.choice(VALUES[kind])
 
     def rule(self, name, keys):
         kind = self.rng.choice(("targeted", "targeted", "rollout", "experiment", "experiment", "experiment"))
@@ -266,15 +273,15 @@ class Author:
 
 def attribute_values(rng, author):
     context = {}
-    for name, pool in ATTRIBUTES.items():
+    for name in ATTRIBUTES:
         if rng.random() < 0.75:
-            context[name] = rng.choice(pool) if rng.random() < 0.9 else rng.choice(ODD)
+            context[name] = attribute_value(rng, name) if rng.random() < 0.9 else rng.choice(ODD)
         if rng.random() < 0.5:
             roll = rng.random()
             if roll < 0.85:
-                context["l_" + name] = [rng.choice(pool) for _ in range(rng.randint(0, 3))]
+                context["l_" + name] = [attribute_value(rng, name) for _ in range(rng.randint(0, 3))]
             elif roll < 0.93:
-                context["l_" + name] = [rng.choice(pool), rng.choice(ODD)]
+                context["l_" + name] = [attribute_value(rng, name), rng.choice(ODD)]
             else:
                 context["l_" + name] = rng.choice(ODD)
     for name in ("user_id", "device_id", "account_id"):

@@ -20,11 +20,12 @@ ODD = (None, "", "5", 5, 0.5, True, False, [], ["US"], [5, True], {}, {"k": 1}, 
 
 # attribute → its usual values; the same after "l_" as a list
 ATTRIBUTES = {"country": STRINGS, "geo": STRINGS, "plan": STRINGS, "n": NUMBERS, "m": NUMBERS, "flag": (True, False), "app_version": SEMVERS + DOTTEDS, "os_version": DOTTEDS + SEMVERS, "born": DATES + TIMES,
-              "seen": TIMES + DATES, "ip": ADDRESSES}
+              "seen": TIMES + DATES, "ip": ADDRESSES, "text": STRINGS}
 OPERATORS = {"country": [], "plan": [], "n": [], "flag": ["bool_is"], "app_version": [], "os_version": [], "born": [], "ip": ["ip_in_cidr"]}
 for _base in ("str_eq", "str_in", "str_prefix", "str_suffix", "str_contains"):
     OPERATORS["country"] += [_base, _base + "_ci"]
 OPERATORS["plan"] = OPERATORS["country"] + ["regex_match"] * 4
+OPERATORS["text"] = OPERATORS["country"] + ["regex_match"] * 16
 for _order in ("eq", "lt", "lte", "gt", "gte"):
     OPERATORS["n"].append("num_" + _order)
     OPERATORS["app_version"].append("semver_" + _order)
@@ -34,25 +35,6 @@ for _order in ("eq", "lt", "lte", "gt", "gte"):
 OPERATORS["n"].append("num_in")
 OPERATORS["geo"], OPERATORS["m"], OPERATORS["seen"] = OPERATORS["country"], OPERATORS["n"], OPERATORS["born"]
 SHA256 = ("str_eq_sha256", "str_in_sha256", "str_eq_ci_sha256", "str_in_ci_sha256")
-
-
-def operand(rng, op):
-    """(field, value) for an operator."""
-    if op == "bool_is":
-        return "value", rng.random() < 0.5
-    if op == "regex_match":
-        return "value", rng.choice(PATTERNS)
-    if op == "ip_in_cidr":
-        return "values", [rng.choice(CIDRS) for _ in range(rng.randint(1, 3))]
-    if op == "num_in":
-        return "values", [rng.choice(NUMBERS) for _ in range(rng.randint(1, 4))]
-    pools = {"num": NUMBERS, "semver": SEMVERS, "dotted": DOTTEDS, "date": DATES, "age": AGES}
-    family = op.split("_")[0]
-    if family in pools:
-        return "value", rng.choice(pools[family])
-    if op.startswith("str_eq"):
-        return "value", rng.choice(STRINGS)
-    return "values", [rng.choice(STRINGS) for _ in range(rng.randint(1, 4))]
 
 
 def draw_of(salt, ranges) -> dict:
