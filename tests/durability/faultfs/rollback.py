@@ -147,6 +147,10 @@ def subtract(start: int, end: int, kept: list[tuple[int, int]]) -> list[tuple[in
 def undo_contents(path: Path, records: list[Record], chance: random.Random | None, report: Report) -> None:
     """Restores one file, then lets a random part of the unsynced changes survive if `chance` is given."""
     mode = path.stat().st_mode
+    if chance is None and all(record.state == "pending" for record in records):
+        undo_everything(path, records, report)
+        os.chmod(path, mode)
+        return
     with open(path, "r+b", buffering=0) as file:
         redo: list[tuple[Record, bytes]] = []
         kept: list[tuple[int, int]] = []
@@ -173,6 +177,19 @@ def undo_contents(path: Path, records: list[Record], chance: random.Random | Non
         if chance is not None:
             survive(file.fileno(), [item for item in reversed(redo) if item[0].state == "pending"], chance, report)
     os.chmod(path, mode)
+
+
+def undo_everything(path: Path, records: list[Record], report: Report) -> None:
+    """The common case, cheaply: what lies beyond the durable size goes with one cut, however many writes made it."""
+    size = records[0].old_size
+    with open(path, "r+b", buffering=0) as file:
+        for record in reversed(records):
+            old = record.old[: max(0, size - record.offset)]
+            if old:
+                os.pwrite(file.fileno(), old, record.offset)
+            report.bytes_undone += record.length
+        os.ftruncate(file.fileno(), size)
+    report.writes_undone += len(records)
 
 
 def survive(fd: int, redo: list[tuple[Record, bytes]], chance: random.Random, report: Report) -> None:
