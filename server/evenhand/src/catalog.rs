@@ -1,0 +1,165 @@
+//! The catalog of experiments, from the management's words to the pipeline's.
+
+use evenhand_manage::catalog as managed;
+use evenhand_manage::definition::{EventSelector, MetricKind as ManagedKind};
+use evenhand_pipeline::catalog::{
+    Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
+    PropertyFilter,
+};
+use evenhand_stats::MetricKind;
+
+/// Between a ratio's key and the names of its two halves. No key of a person's holds it.
+const HALF: char = '/';
+
+/// Whether a metric of the pipeline is half of a ratio, which nobody asked to see by itself.
+pub fn is_half(metric: &str) -> bool {
+    metric.contains(HALF)
+}
+
+/// One environment's phases.
+pub fn for_pipeline(phases: &[managed::CatalogPhase]) -> Catalog {
+    Catalog {
+        experiments: phases.iter().map(experiment).collect(),
+    }
+}
+
+fn experiment(phase: &managed::CatalogPhase) -> CatalogExperiment {
+    let variations = phase.variations.iter().map(|v| CatalogVariation {
+        id: v.variation.clone(),
+        weight: v.weight,
+        is_control: v.is_control,
+        aliases: other_names(&v.alias, &v.variation),
+    });
+    CatalogExperiment {
+        id: phase.experiment.clone(),
+        phase: phase.phase,
+        unit_type: phase.unit.clone(),
+        start_ms: Some(phase.started_ms),
+        planned_end_ms: phase.planned_end_ms,
+        aliases: other_names(&phase.alias, &phase.experiment),
+        variations: variations.collect(),
+        epoch_weights: phase.epoch_weights.clone(),
+        metrics: phase.metrics.iter().flat_map(metric).collect(),
+    }
+}
+
+/// An alias that says something the id does not.
+fn other_names(alias: &str, id: &str) -> Vec<String> {
+    if alias.is_empty() || alias == id {
+        Vec::new()
+    } else {
+        vec![alias.to_owned()]
+    }
+}
+
+fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
+    let events = |kind: MetricKind, selector: &EventSelector| {
+        MetricDefinition::Events(EventMetric {
+            kind,
+            event_name: selector.event_name.clone(),
+            filter: selector
+                .filters
+                .iter()
+                .map(|f| PropertyFilter {
+                    property: f.property.clone(),
+                    equals: f.equals.clone(),
+                })
+                .collect(),
+            number: match &selector.value_property {
+                Some(name) => NumberSource::Property { name: name.clone() },
+                None => NumberSource::Value,
+            },
+            window_seconds: metric.window_seconds,
+            cap_micros: metric.cap_micros,
+            pre_period_seconds: metric.pre_period_seconds,
+        })
+    };
+    let named = |id: String, definition| CatalogMetric { id, definition };
+    let kind = match metric.kind {
+        ManagedKind::ConversionRate => MetricKind::Proportion,
+        ManagedKind::Count => MetricKind::Count,
+        ManagedKind::Sum => MetricKind::Sum,
+        ManagedKind::Mean => MetricKind::Mean,
+        ManagedKind::Ratio => MetricKind::Ratio,
+    };
+    match (&metric.denominator, kind) {
+        (Some(denominator), MetricKind::Ratio) => {
+            let (above, below) = (
+                format!("{}{HALF}numerator", metric.metric),
+                format!("{}{HALF}denominator", metric.metric),
+            );
+            let ratio = MetricDefinition::Ratio {
+                numerator: above.clone(),
+                denominator: below.clone(),
+            };
+            vec![
+                named(above, events(MetricKind::Sum, &metric.event)),
+                named(below, events(MetricKind::Sum, denominator)),
+                named(metric.metric.clone(), ratio),
+            ]
+        }
+        (_, MetricKind::Ratio) => Vec::new(),
+        (_, kind) => vec![named(metric.metric.clone(), events(kind, &metric.event))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenhand_manage::definition::MetricRole;
+
+    fn selector(name: &str) -> EventSelector {
+        EventSelector {
+            event_name: name.to_owned(),
+            filters: Vec::new(),
+            value_property: None,
+        }
+    }
+
+    fn phase() -> managed::CatalogPhase {
+        let variation = |name: &str, alias: &str, is_control| managed::CatalogVariation {
+            variation: name.to_owned(),
+            alias: alias.to_owned(),
+            weight: 5000,
+            is_control,
+        };
+        managed::CatalogPhase {
+            experiment: "e".into(),
+            is_holdout: false,
+            phase: 1,
+            unit: "user_id".into(),
+            started_ms: 5,
+            ended_ms: None,
+            planned_end_ms: None,
+            alias: "x-1".into(),
+            variations: vec![variation("a", "v-1", true), variation("held", "held", false)],
+            epoch_weights: Default::default(),
+            metrics: vec![managed::CatalogMetric {
+                metric: "spend-per-visit".into(),
+                role: MetricRole::Primary,
+                kind: ManagedKind::Ratio,
+                event: selector("purchase"),
+                denominator: Some(selector("visit")),
+                window_seconds: 60,
+                cap_micros: None,
+                pre_period_seconds: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_managed_is_a_catalog_that_the_pipeline_takes() {
+        let catalog = for_pipeline(&[phase()]);
+        catalog.check().unwrap();
+        let experiment = &catalog.experiments[0];
+        assert_eq!(experiment.variations[0].aliases, ["v-1"]);
+        assert!(experiment.variations[1].aliases.is_empty());
+        let shown: Vec<&str> = experiment
+            .metrics
+            .iter()
+            .map(|m| m.id.as_str())
+            .filter(|id| !is_half(id))
+            .collect();
+        assert_eq!(shown, ["spend-per-visit"]);
+    }
+}

@@ -1,0 +1,193 @@
+//! `evenhand serve`: the whole platform in one process.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use evenhand_manage::{ADMIN_TOKEN_FILE, KEYS_FILE, Manage, ManageConfig};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::connect::Client;
+use crate::config::Config;
+use crate::demo;
+use crate::http::{self, App};
+use crate::platform::Platform;
+
+#[derive(Args)]
+pub struct Serve {
+    /// Configuration file (TOML); the flags below win over it
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Everything that is stored lies below this directory [default: data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Address and port to serve on [default: 127.0.0.1:8787]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Requests a second allowed to one key [default: no limit]
+    #[arg(long)]
+    rate_key: Option<NonZeroU32>,
+    /// Requests a second allowed to one address [default: no limit]
+    #[arg(long)]
+    rate_address: Option<NonZeroU32>,
+    /// The key file that pseudonymises unit ids [default: beside the data directory]
+    #[arg(long)]
+    pseudonym_key_file: Option<PathBuf>,
+    /// Store unit ids as they come
+    #[arg(long)]
+    store_plain_unit_ids: bool,
+    /// Load the demo workspace, then send it synthetic visitors
+    #[arg(long)]
+    demo: bool,
+    /// Visitors a second of the demo
+    #[arg(long, default_value_t = 20)]
+    demo_visitors: u32,
+    /// Log as JSON lines
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let config = self.configuration()?;
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        if self.log_json {
+            log.json().init()
+        } else {
+            log.init()
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| format!("can't start the runtime: {e}"))?;
+        runtime.block_on(serve(config, self.demo.then_some(self.demo_visitors)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn configuration(&self) -> Result<Config, String> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if let Some(dir) = &self.data_dir {
+            config.data_dir.clone_from(dir);
+        }
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.rate_key = self.rate_key.or(config.rate_key);
+        config.rate_address = self.rate_address.or(config.rate_address);
+        if let Some(file) = &self.pseudonym_key_file {
+            config.pseudonym_key_file = Some(file.clone());
+        }
+        config.store_plain_unit_ids |= self.store_plain_unit_ids;
+        Ok(config)
+    }
+}
+
+async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
+    let opening = config.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&opening))
+        .await
+        .map_err(|e| format!("opening the stores: {e}"))?;
+    let (manage, platform) = opened?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
+    let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
+    follow_definitions(&manage, &platform);
+    let app = App::new(Arc::clone(&manage), platform, config.clone());
+    let router = http::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let dir = &config.data_dir;
+    println!("Evenhand is serving on http://{address}");
+    println!("  admin token  {}", dir.join(ADMIN_TOKEN_FILE).display());
+    println!("  API keys     {}", dir.join(KEYS_FILE).display());
+    println!("  management   http://{address}/api/openapi.json");
+    if let Some(visitors) = demo {
+        let base = format!("http://{address}");
+        let dir = dir.clone();
+        std::thread::spawn(move || {
+            if let Err(message) = run_demo(&base, &dir, visitors) {
+                tracing::error!(%message, "the demo stopped");
+            }
+        });
+    }
+    let (closing, closed) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        let _server_gone = closing.send(true);
+    });
+    let mut asked = closed.clone();
+    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let _ = asked.wait_for(|stop| *stop).await;
+    });
+    let mut forced = closed;
+    // Open manifest streams never end by themselves: requests get five seconds, then the connections are dropped.
+    tokio::select! {
+        served = graceful => served.map_err(|e| format!("the server stopped: {e}"))?,
+        () = async {
+            let _ = forced.wait_for(|stop| *stop).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        } => {}
+    }
+    println!("Stopped; everything acknowledged is on disk.");
+    Ok(())
+}
+
+fn open(config: &Config) -> Result<(Arc<Manage>, Arc<Platform>), String> {
+    let manage = Manage::open(&config.data_dir, ManageConfig::default()).map_err(|e| e.to_string())?;
+    let platform = Platform::open(Arc::clone(&manage), config.clone())?;
+    Ok((manage, Arc::new(platform)))
+}
+
+/// Every change of definitions reaches the pipelines.
+fn follow_definitions(manage: &Arc<Manage>, platform: &Arc<Platform>) {
+    let mut changes = manage.catalog_changes();
+    let platform = Arc::clone(platform);
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let platform = Arc::clone(&platform);
+            let followed = tokio::task::spawn_blocking(move || platform.follow_catalog()).await;
+            if let Ok(Err(message)) = followed {
+                tracing::error!(%message, "the results pipeline does not know the newest definitions");
+            }
+        }
+    });
+}
+
+fn run_demo(base: &str, dir: &std::path::Path, visitors: u32) -> Result<(), String> {
+    let read = |name: &str| {
+        std::fs::read_to_string(dir.join(name)).map_err(|e| format!("can't read {}: {e}", dir.join(name).display()))
+    };
+    let client = Client::new(base, read(ADMIN_TOKEN_FILE)?.trim());
+    let keys: serde_json::Value = serde_json::from_str(&read(KEYS_FILE)?).map_err(|e| format!("{KEYS_FILE}: {e}"))?;
+    let key = keys["server"].as_str().ok_or("keys.json has no server key")?;
+    demo::load(&client, key)?;
+    println!(
+        "The demo workspace is loaded. Try `evenhand results open-bandit-men` and `evenhand results {}`.",
+        demo::live::EXPERIMENT
+    );
+    demo::live::visitors_forever(base, key, visitors)
+}
+
+async fn asked_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupted => {}
+        () = terminated => {}
+    }
+}

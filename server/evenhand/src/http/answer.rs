@@ -1,0 +1,352 @@
+//! Decisions as JSON, written straight from the snapshot's own strings; for client keys under opaque ids.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use evenhand_core::obfuscate::OpaqueIds;
+use evenhand_core::{Context, Decision, FlagId, Packed, Reason, Snapshot};
+use evenhand_manage::Published;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+
+/// Under which ids a caller sees things.
+pub struct Names {
+    opaque: Option<Arc<Published>>,
+    client: bool,
+}
+
+impl Names {
+    /// Server and sidecar keys: the real ones.
+    pub fn real() -> Names {
+        Names {
+            opaque: None,
+            client: false,
+        }
+    }
+
+    /// Client keys: the stored random ones, and of flags only those that clients may see.
+    pub fn opaque(published: Option<Arc<Published>>) -> Names {
+        Names {
+            opaque: published,
+            client: true,
+        }
+    }
+
+    fn ids(&self) -> Option<&OpaqueIds> {
+        self.opaque.as_deref().map(|p| &p.opaque_ids)
+    }
+
+    fn shows(&self, flag: &str) -> bool {
+        !self.client || self.opaque.as_deref().is_some_and(|p| p.client_visible.contains(flag))
+    }
+
+    /// Sticky records as the core knows them, from records with the caller's ids. What is not understood is left for the core to refuse.
+    pub fn real_sticky(&self, json: &str) -> String {
+        let Some(ids) = self.ids() else { return json.to_owned() };
+        let Ok(mut records) = serde_json::from_str::<Value>(json) else {
+            return json.to_owned();
+        };
+        let experiment = |opaque: &str| {
+            ids.experiments
+                .iter()
+                .find(|(_, o)| *o == opaque)
+                .map(|(real, _)| real.clone())
+        };
+        let variation = |opaque: &str| {
+            ids.variations
+                .values()
+                .flat_map(|v| v.iter())
+                .find(|(_, o)| *o == opaque)
+                .map(|(real, _)| real.clone())
+        };
+        for record in records.as_array_mut().into_iter().flatten() {
+            for (field, real) in [
+                ("experiment", &experiment as &dyn Fn(&str) -> Option<String>),
+                ("variation", &variation),
+            ] {
+                if let Some(real) = record.get(field).and_then(Value::as_str).and_then(real) {
+                    record[field] = Value::String(real);
+                }
+            }
+        }
+        records.to_string()
+    }
+}
+
+/// The decisions of one request: an object from flag to decision. A decision is made while it is written.
+pub struct Answers<'a> {
+    published: Option<&'a Published>,
+    names: &'a Names,
+    context: &'a Context,
+    now_ms: i64,
+    flags: Option<&'a [String]>,
+    /// Unit ids already read from the context, by unit type: most rules share one.
+    units: RefCell<Vec<(&'a str, Option<String>)>>,
+}
+
+impl<'a> Answers<'a> {
+    pub fn new(
+        published: Option<&'a Published>,
+        names: &'a Names,
+        context: &'a Context,
+        now_ms: i64,
+        flags: Option<&'a [String]>,
+    ) -> Answers<'a> {
+        Answers {
+            published,
+            names,
+            context,
+            now_ms,
+            flags,
+            units: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// How many decisions will be made.
+    pub fn count(&self) -> usize {
+        let all = || self.published.map_or(0, |p| p.snapshot.flags().len());
+        self.flags.map_or_else(all, <[String]>::len)
+    }
+
+    fn decide(&self, snapshot: &'a Snapshot, flag: FlagId) -> Assignment<'_, 'a> {
+        let packed = snapshot.evaluate_packed(flag, self.context, self.now_ms);
+        let decision = snapshot.decision(flag, packed);
+        Assignment {
+            answers: self,
+            snapshot: Some((snapshot, flag, packed)),
+            decision,
+        }
+    }
+
+    fn named(&self, key: &'a str) -> Assignment<'_, 'a> {
+        let Some(published) = self.published else {
+            return Assignment {
+                answers: self,
+                snapshot: None,
+                decision: Decision::no_manifest(key),
+            };
+        };
+        let snapshot = &*published.snapshot;
+        match snapshot.flag(key).filter(|_| self.names.shows(key)) {
+            Some(flag) => self.decide(snapshot, flag),
+            None => {
+                let decision = Decision::callers_default(key, Reason::FlagUnknown, Some(snapshot.version()));
+                Assignment {
+                    answers: self,
+                    snapshot: None,
+                    decision,
+                }
+            }
+        }
+    }
+
+    fn unit_id(&self, snapshot: &'a Snapshot, unit: &'a str) -> Option<String> {
+        let mut known = self.units.borrow_mut();
+        if let Some((_, id)) = known.iter().find(|(name, _)| *name == unit) {
+            return id.clone();
+        }
+        let id = snapshot.unit_id(unit, self.context);
+        known.push((unit, id.clone()));
+        id
+    }
+}
+
+impl Serialize for Answers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        match (self.flags, self.published) {
+            (Some(flags), _) => {
+                let mut written: Vec<&str> = Vec::with_capacity(flags.len().min(64));
+                for key in flags {
+                    // A flag named twice is one member: JSON objects have each name once.
+                    if flags.len() > 1 {
+                        if written.contains(&key.as_str()) {
+                            continue;
+                        }
+                        written.push(key);
+                    }
+                    object.serialize_entry(key, &self.named(key))?;
+                }
+            }
+            (None, Some(published)) => {
+                let snapshot = &*published.snapshot;
+                for flag in snapshot.flags().filter(|f| self.names.shows(f.key)) {
+                    object.serialize_entry(flag.key, &self.decide(snapshot, flag.id))?;
+                }
+            }
+            (None, None) => {}
+        }
+        object.end()
+    }
+}
+
+/// One decision with what is to be sent when the unit sees it.
+struct Assignment<'s, 'a> {
+    answers: &'s Answers<'a>,
+    snapshot: Option<(&'a Snapshot, FlagId, Packed)>,
+    decision: Decision<'a>,
+}
+
+impl<'a> Assignment<'_, 'a> {
+    fn opaque_rule(&self) -> Option<&'a str> {
+        let ids = self.answers.names.ids()?;
+        ids.rules
+            .get(self.decision.flag)?
+            .get(self.decision.rule?)
+            .map(String::as_str)
+    }
+
+    fn opaque_variation(&self) -> Option<&'a str> {
+        let ids = self.answers.names.ids()?;
+        ids.variations
+            .get(self.decision.flag)?
+            .get(self.decision.variation?)
+            .map(String::as_str)
+    }
+
+    fn opaque_experiment(&self) -> Option<&'a str> {
+        self.answers
+            .names
+            .ids()?
+            .experiments
+            .get(self.decision.experiment?)
+            .map(String::as_str)
+    }
+
+    /// The decision under the caller's ids. An id without an opaque twin is left out: a real one must not slip through.
+    fn shown(&self) -> Decision<'a> {
+        let mut decision = self.decision;
+        if self.answers.names.client {
+            decision.rule = self.opaque_rule();
+            decision.variation = self.opaque_variation();
+            decision.experiment = self.opaque_experiment();
+        }
+        decision
+    }
+}
+
+impl Serialize for Assignment<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = self.shown();
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("flag", shown.flag)?;
+        object.serialize_entry("variation", &shown.variation)?;
+        object.serialize_entry("value", &shown.value)?;
+        object.serialize_entry("reason", &shown.reason)?;
+        if shown.rule.is_some() {
+            object.serialize_entry("rule", &shown.rule)?;
+        }
+        if shown.experiment.is_some() {
+            object.serialize_entry("experiment", &shown.experiment)?;
+            object.serialize_entry("phase", &shown.phase)?;
+            object.serialize_entry("epoch", &shown.epoch)?;
+        }
+        if shown.bucket.is_some() {
+            object.serialize_entry("bucket", &shown.bucket)?;
+        }
+        if let Some((snapshot, flag, packed)) = self.snapshot {
+            if let Some(exposure) = snapshot.exposure(flag, packed)
+                && let Some(id) = self.answers.unit_id(snapshot, exposure.unit)
+                && let (Some(experiment), Some(variation)) = (shown.experiment, shown.variation)
+            {
+                let reason = (self.decision.reason == Reason::Override).then_some(Reason::Override);
+                let (phase, epoch) = (exposure.phase, exposure.epoch);
+                let event = ExposureEvent {
+                    experiment,
+                    variation,
+                    phase,
+                    epoch,
+                    unit: exposure.unit,
+                    id: &id,
+                    reason,
+                };
+                object.serialize_entry("exposure", &event)?;
+            }
+            if packed.exposed_holdouts() != 0 {
+                object.serialize_entry("holdout_exposures", &self.holdouts(snapshot, flag, packed))?;
+            }
+        }
+        object.end()
+    }
+}
+
+impl<'a> Assignment<'_, 'a> {
+    fn holdouts(&self, snapshot: &'a Snapshot, flag: FlagId, packed: Packed) -> Vec<OwnedExposure> {
+        let ids = self.answers.names.ids();
+        let seen = snapshot.holdout_exposures(flag, packed).filter_map(|exposure| {
+            let holdout = match ids {
+                Some(ids) => ids.holdouts.get(exposure.holdout)?,
+                None => exposure.holdout,
+            };
+            let arm = match exposure.arm {
+                evenhand_core::Arm::Held => "held",
+                evenhand_core::Arm::Open => "open",
+            };
+            let id = self.answers.unit_id(snapshot, exposure.unit)?;
+            Some(OwnedExposure {
+                holdout: holdout.to_owned(),
+                arm,
+                unit: exposure.unit.to_owned(),
+                id,
+            })
+        });
+        seen.collect()
+    }
+}
+
+/// The event to send: everything but its id and time.
+struct ExposureEvent<'a> {
+    experiment: &'a str,
+    variation: &'a str,
+    phase: u32,
+    epoch: u32,
+    unit: &'a str,
+    id: &'a str,
+    reason: Option<Reason>,
+}
+
+impl Serialize for ExposureEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("event_name", "$exposure")?;
+        object.serialize_entry("experiment_id", self.experiment)?;
+        object.serialize_entry("variation_id", self.variation)?;
+        object.serialize_entry("phase", &self.phase)?;
+        object.serialize_entry("epoch", &self.epoch)?;
+        object.serialize_entry("unit", self.unit)?;
+        if self.unit == "user_id" {
+            object.serialize_entry("user_id", self.id)?;
+        } else {
+            object.serialize_entry("units", &std::collections::BTreeMap::from([(self.unit, self.id)]))?;
+        }
+        if let Some(reason) = self.reason {
+            object.serialize_entry("reason", &reason)?;
+        }
+        object.end()
+    }
+}
+
+/// A holdout's exposure: the holdout stands where an experiment does, its arm where a variation does.
+struct OwnedExposure {
+    holdout: String,
+    arm: &'static str,
+    unit: String,
+    id: String,
+}
+
+impl Serialize for OwnedExposure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (experiment, variation) = (&*self.holdout, self.arm);
+        let (unit, id) = (&*self.unit, &*self.id);
+        ExposureEvent {
+            experiment,
+            variation,
+            phase: 1,
+            epoch: 1,
+            unit,
+            id,
+            reason: None,
+        }
+        .serialize(serializer)
+    }
+}

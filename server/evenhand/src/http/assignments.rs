@@ -1,0 +1,178 @@
+//! `GET` and `POST /v1/assignments`: the decisions of the core for one context, as JSON. Nothing is logged here: the answer carries the exposures to send.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use evenhand_core::context_json::{self, ContextError, ParsedContext, Unusable};
+use evenhand_manage::{KeyKind, Published};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::App;
+use super::answer::{Answers, Names};
+use super::error::HttpError;
+use super::keys::Caller;
+use super::overrides::{self, Ignored};
+use crate::platform::now_ms;
+
+/// Flags that one request may name.
+const MOST_FLAGS: usize = 5_000;
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    manifest_version: Option<u64>,
+    assignments: Answers<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_overrides: Vec<Ignored>,
+}
+
+/// An attribute that no operator can use: it is there, and matches nothing.
+#[derive(Serialize)]
+struct Warning {
+    attribute: String,
+    message: String,
+}
+
+/// `?user_id=…&device_id=…&context={…}&flags=a,b`
+pub async fn by_query(
+    State(app): State<App>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let mut parsed = ParsedContext::default();
+    let mut flags: Option<Vec<String>> = None;
+    let mut units: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    let query = query.unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "context" => parsed = context(value.as_bytes(), "context")?,
+            "flags" => flags = Some(split_flags(&value)?),
+            "key" => {}
+            unit if unit.ends_with("_id") => units.push((name, value)),
+            other => {
+                return Err(HttpError::bad_request(
+                    "unknown_parameter",
+                    format!("{other:?} is no parameter; there are user_id and other names ending in _id, context (a JSON object), flags, key; attributes go into context"),
+                )
+                .field(other));
+            }
+        }
+    }
+    for (name, value) in units {
+        parsed.context.set(&name, &*value);
+    }
+    answer(&app, &caller, &headers, parsed, flags)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    context: &'a RawValue,
+    flags: Option<Vec<String>>,
+    #[serde(borrow)]
+    sticky: Option<&'a RawValue>,
+}
+
+/// `{"context":{…},"flags":[…],"sticky":[…]}`: what a proxy's log does not show.
+pub async fn by_body(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, HttpError> {
+    let read: Body<'_> = serde_json::from_slice(&body).map_err(|e| {
+        HttpError::bad_request(
+            "unreadable",
+            format!("the body is not {{\"context\":{{…}},\"flags\":[…],\"sticky\":[…]}}: {e}"),
+        )
+    })?;
+    if read.flags.as_ref().is_some_and(|f| f.len() > MOST_FLAGS) {
+        return Err(too_many_flags());
+    }
+    let mut parsed = context(read.context.get().as_bytes(), "context")?;
+    if let Some(sticky) = read.sticky {
+        let names = names(&app, &caller)?;
+        let sticky = names.real_sticky(sticky.get());
+        context_json::add_sticky(&mut parsed.context, sticky.as_bytes()).map_err(|e| context_fault(&e, "sticky"))?;
+    }
+    answer(&app, &caller, &headers, parsed, read.flags)
+}
+
+fn split_flags(text: &str) -> Result<Vec<String>, HttpError> {
+    let flags: Vec<String> = text.split(',').filter(|f| !f.is_empty()).map(str::to_owned).collect();
+    if flags.len() > MOST_FLAGS {
+        Err(too_many_flags())
+    } else {
+        Ok(flags)
+    }
+}
+
+fn too_many_flags() -> HttpError {
+    HttpError::bad_request(
+        "too_many_flags",
+        format!("at most {MOST_FLAGS} flags in one request; leave `flags` out for all"),
+    )
+    .field("flags")
+}
+
+fn context(bytes: &[u8], field: &str) -> Result<ParsedContext, HttpError> {
+    context_json::parse_context(bytes).map_err(|e| context_fault(&e, field))
+}
+
+fn context_fault(error: &ContextError, field: &str) -> HttpError {
+    HttpError::bad_request("bad_context", error.to_string()).field(format!("{field}{}", error.path))
+}
+
+fn names(app: &App, caller: &Caller) -> Result<Names, HttpError> {
+    Ok(match caller.key.kind {
+        KeyKind::Client => Names::opaque(app.manage.current(&caller.key.environment)),
+        _ => Names::real(),
+    })
+}
+
+fn answer(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    mut parsed: ParsedContext,
+    flags: Option<Vec<String>>,
+) -> Result<Response, HttpError> {
+    let ignored_overrides = overrides::apply(app, &caller.key.environment, headers, &mut parsed.context);
+    let published = app.manage.current(&caller.key.environment);
+    let names = names(app, caller)?;
+    let warnings = parsed
+        .unusable
+        .iter()
+        .map(|(attribute, why): &(String, Unusable)| Warning {
+            attribute: attribute.clone(),
+            message: why.to_string(),
+        })
+        .collect();
+    let assignments = Answers::new(
+        published.as_deref(),
+        &names,
+        &parsed.context,
+        now_ms(),
+        flags.as_deref(),
+    );
+    app.metrics.decisions.inc_by(assignments.count() as u64);
+    let answer = Answer {
+        manifest_version: published.as_deref().map(|p: &Published| p.version),
+        assignments,
+        warnings,
+        ignored_overrides,
+    };
+    let mut response = Json(answer).into_response();
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

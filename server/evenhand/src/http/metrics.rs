@@ -1,0 +1,127 @@
+//! `GET /metrics`: counters of this process and of each environment's pipeline, in Prometheus text.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use super::error::HttpError;
+
+/// Only routes that exist become labels: a scanner can't make a series of its own.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    status: Status,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Status(u16);
+
+impl EncodeLabelValue for Status {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&u64::from(self.0), encoder)
+    }
+}
+
+/// Series of the HTTP side.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    seconds: Histogram,
+    pub decisions: Counter,
+    subscribers: Gauge<i64, AtomicI64>,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("evenhand");
+        let requests = Family::<Answered, Counter>::default();
+        let bounds = [
+            0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
+        ];
+        let seconds = Histogram::new(bounds);
+        let decisions = Counter::default();
+        let subscribers = Gauge::<i64, AtomicI64>::default();
+        registry.register("http_requests", "Answers by route and status", requests.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time from request to answer, streams left out",
+            seconds.clone(),
+        );
+        registry.register("decisions", "Decisions made by the assignment API", decisions.clone());
+        registry.register("manifest_subscribers", "Open manifest streams", subscribers.clone());
+        Metrics {
+            registry,
+            requests,
+            seconds,
+            decisions,
+            subscribers,
+        }
+    }
+
+    /// Counts an open stream until it is dropped.
+    pub fn subscriber(self: &Arc<Self>) -> Subscriber {
+        self.subscribers.inc();
+        Subscriber(Arc::clone(self))
+    }
+}
+
+/// An open manifest stream.
+pub struct Subscriber(Arc<Metrics>);
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.0.subscribers.dec();
+    }
+}
+
+/// Counts every answer.
+pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|p| p.as_str().to_owned())
+        .unwrap_or_else(|| "none".to_owned());
+    let streamed = route == "/v1/manifest/stream";
+    let start = Instant::now();
+    let response = next.run(request).await;
+    app.metrics
+        .requests
+        .get_or_create(&Answered {
+            route,
+            status: Status(response.status().as_u16()),
+        })
+        .inc();
+    if !streamed {
+        app.metrics.seconds.observe(start.elapsed().as_secs_f64());
+    }
+    response
+}
+
+/// The text of all series.
+pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, HttpError> {
+    let mut text = String::new();
+    encode(&mut text, &app.metrics.registry).map_err(HttpError::internal)?;
+    // The encoder ends its text with `# EOF`; the pipeline's series stand before it.
+    let end = text.rfind("# EOF").unwrap_or(text.len());
+    text.insert_str(end, &app.platform.pipeline_metrics());
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    ))
+}

@@ -1,0 +1,125 @@
+//! The HTTP side: public routes here, `/api` from `evenhand_manage` with results, SQL and export added.
+
+mod answer;
+mod assignments;
+mod error;
+mod events;
+mod extract;
+mod health;
+mod keys;
+mod manifest;
+mod metrics;
+mod overrides;
+mod rate;
+mod results;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::FromRef;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
+use evenhand_manage::Manage;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::config::Config;
+use crate::platform::Platform;
+
+pub use metrics::Metrics;
+pub use rate::RateLimits;
+
+/// What every handler may ask for.
+pub struct Shared {
+    pub manage: Arc<Manage>,
+    pub platform: Arc<Platform>,
+    pub limits: RateLimits,
+    pub metrics: Arc<Metrics>,
+    pub packed: manifest::PackedManifests,
+    pub config: Config,
+}
+
+/// [`Shared`], cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Arc<Manage> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.manage)
+    }
+}
+
+impl App {
+    pub fn new(manage: Arc<Manage>, platform: Arc<Platform>, config: Config) -> App {
+        App(Arc::new(Shared {
+            limits: RateLimits::new(config.rate_key, config.rate_address),
+            metrics: Arc::new(Metrics::new()),
+            packed: manifest::PackedManifests::default(),
+            manage,
+            platform,
+            config,
+        }))
+    }
+}
+
+/// Largest body of a public route that is not `/v1/events`.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// Every route of the process.
+pub fn router(app: App) -> Router {
+    let public = Router::new()
+        .route("/v1/assignments", get(assignments::by_query).post(assignments::by_body))
+        .route("/v1/manifest/stream", get(stream::stream))
+        .route("/v1/manifest/{key}", get(manifest::manifest))
+        .route("/v1/lists/{hash}", get(manifest::list))
+        .route("/v1/override", get(overrides::follow))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let ingestion = Router::new()
+        .route("/v1/events", post(events::ingest))
+        .layer(DefaultBodyLimit::disable());
+    public
+        .merge(ingestion)
+        .with_state(app.clone())
+        .merge(results::router(app.clone()))
+        .merge(app.manage.router())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(app, metrics::count))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+}
+
+async fn unknown_route(uri: axum::http::Uri) -> error::HttpError {
+    error::HttpError::not_found(format!(
+        "there is no route {}; the public ones are in docs/http-api.md, those of management in /api/openapi.json",
+        uri.path()
+    ))
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> error::HttpError {
+    error::HttpError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{} takes no {method}; the Allow header lists what it takes", uri.path()),
+    )
+}
+
+fn panicked(_cause: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    use axum::response::IntoResponse;
+    error::HttpError::internal("a handler panicked").into_response()
+}

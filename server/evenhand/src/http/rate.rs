@@ -1,0 +1,84 @@
+//! Rate limits per key and per address: token buckets with a bounded number of them.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use axum::http::StatusCode;
+use governor::clock::{Clock, DefaultClock};
+use governor::{Quota, RateLimiter, state::keyed::DefaultKeyedStateStore};
+
+use super::error::HttpError;
+
+type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock>;
+
+/// Beyond this many buckets the idle ones are dropped before another is made.
+const MOST_BUCKETS: usize = 100_000;
+
+/// Requests a second allowed to one key and to one address; `None` is no limit.
+pub struct RateLimits {
+    key: Option<Keyed<String>>,
+    address: Option<Keyed<IpAddr>>,
+    clock: DefaultClock,
+}
+
+impl RateLimits {
+    pub fn new(per_key: Option<NonZeroU32>, per_address: Option<NonZeroU32>) -> Self {
+        RateLimits {
+            key: per_key.map(|n| RateLimiter::keyed(Quota::per_second(n))),
+            address: per_address.map(|n| RateLimiter::keyed(Quota::per_second(n))),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// One request of this key from this address: `Err` is the 429 to answer with.
+    pub fn check(&self, key: &str, address: Option<IpAddr>) -> Result<(), HttpError> {
+        if let Some(limiter) = &self.key {
+            check(limiter, &key.to_owned(), &self.clock, "key")?;
+        }
+        if let (Some(limiter), Some(address)) = (&self.address, address) {
+            check(limiter, &address, &self.clock, "address")?;
+        }
+        Ok(())
+    }
+}
+
+fn check<K: std::hash::Hash + Eq + Clone>(
+    limiter: &Keyed<K>,
+    key: &K,
+    clock: &DefaultClock,
+    what: &str,
+) -> Result<(), HttpError> {
+    if limiter.len() > MOST_BUCKETS {
+        limiter.retain_recent();
+        limiter.shrink_to_fit();
+    }
+    limiter.check_key(key).map(|_| ()).map_err(|not_until| {
+        let wait = not_until.wait_time_from(clock.now()).as_secs() + 1;
+        let mut error = HttpError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            format!(
+                "more requests from this {what} than its limit allows; wait {wait} s, or evaluate locally with an SDK"
+            ),
+        );
+        error.retry_after = Some(wait);
+        error
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_empties_for_one_key_only_and_says_when_to_come_back() {
+        let limits = RateLimits::new(NonZeroU32::new(3), None);
+        for _ in 0..3 {
+            limits.check("a", None).unwrap();
+        }
+        let refused = limits.check("a", None).unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(refused.retry_after.unwrap() >= 1);
+        limits.check("b", None).unwrap();
+    }
+}
