@@ -63,7 +63,7 @@ struct record {
     uint32_t magic, kind;
     uint64_t offset;     /* write: where; truncate: new size; synced, lost: log offset up to which */
     uint64_t length;     /* write: bytes written */
-    uint64_t old_size;   /* size of the file before */
+    uint64_t old_size;   /* size of the file before; synced: its size then */
     uint64_t old_length; /* bytes of old contents that follow this record */
 };
 struct file {

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECTOR = 512
+FOR_EVER = 1 << 62
 LOG_HEADER = struct.Struct("<QQQ")
 RECORD = struct.Struct("<IIQQQQ")
 NAME = struct.Struct("<IIQIIII")
@@ -103,9 +104,11 @@ def read_log(path: Path) -> list[Record]:
         if end > len(data):
             break  # the kill came while it was being written: its change had not begun
         if kind in (SYNCED, LOST):
-            for record in records:
-                if record.at < offset and record.state == "pending":
-                    record.state = "durable" if kind == SYNCED else "lost"
+            waiting = [record for record in records if record.at < offset and record.state == "pending"]
+            for record in waiting:
+                record.state = "durable" if kind == SYNCED else "lost"
+            if waiting and kind == SYNCED:
+                records.append(Record(SYNCED, at, old_size, 0, old_size, b"", "durable"))
         else:
             records.append(Record(kind, at, offset, length, old_size, data[at + RECORD.size : end]))
         at = end
@@ -158,8 +161,10 @@ def undo_contents(path: Path, records: list[Record], chance: random.Random | Non
         for record in reversed(records):
             if record.state == "durable":
                 if durable_size is None:
-                    durable_size = os.fstat(file.fileno()).st_size
-                if record.kind == WRITE:
+                    durable_size = record.old_size
+                if record.kind == SYNCED:  # the length was synced too: nothing from before lies beyond it
+                    kept.append((record.offset, FOR_EVER))
+                elif record.kind == WRITE:
                     kept.append((record.offset, record.offset + record.length))
                 else:  # what was cut off stays cut off: zeros, should the file have grown again
                     kept.append((min(record.offset, record.old_size), max(record.offset, record.old_size)))

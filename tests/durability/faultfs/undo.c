@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -108,7 +109,9 @@ void undo_before_truncate(struct file *file, uint64_t new_size, uint64_t old_siz
 void undo_after_sync(struct file *file, uint64_t upto) {
     if (file->log < 0) return;
     if (file->poisoned) {
-        append(file, (struct record){.kind = RECORD_SYNCED, .offset = upto});
+        struct stat stat;
+        if (fstat(file->peek, &stat) != 0) die("fstat failed (errno %d)", errno);
+        append(file, (struct record){.kind = RECORD_SYNCED, .offset = upto, .old_size = (uint64_t)stat.st_size});
         return;
     }
     if (upto <= file->dropped_to) return;

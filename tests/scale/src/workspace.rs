@@ -134,7 +134,7 @@ impl Workspace {
         let text = String::from_utf8_lossy(answer.body);
         Ok(Counts {
             processed: metric(&text, "evenhand_events_processed_total")?,
-            waiting: metric(&text, "evenhand_lag_events")?,
+            waiting: metric(&text, "evenhand_processing_lag_events")?,
         })
     }
 
