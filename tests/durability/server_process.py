@@ -30,11 +30,12 @@ def library() -> Path:
     return Path(built.stdout.strip()).resolve()
 
 
-def server_command() -> list[str]:
-    """The release binary, built if need be."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "evenhand"], cwd=REPOSITORY, check=True)
-    return [str(target / "release" / "evenhand"), "serve", "--data-dir", "{data}", "--listen", "127.0.0.1:{port}"]
+def server_command(binary: Path | None) -> list[str]:
+    """This binary, or the release one, built if need be."""
+    if binary is None:
+        subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "evenhand"], cwd=REPOSITORY, check=True)
+        binary = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"), "release", "evenhand")
+    return [str(binary.resolve()), "serve", "--data-dir", "{data}", "--listen", "127.0.0.1:{port}"]
 
 
 class ServerProcess:
