@@ -1,6 +1,7 @@
 //! Fills a pipeline with synthetic events and prints what it sustained: events acknowledged and processed per second, lag, memory.
 //!
 //! `cargo run --release -p evenhand-pipeline --example fill -- [events=1000000] [users=200000] [rate=0] [dir=…]`
+//! and, to try settings: `[cache_mb=128] [checkpoint_mb=128] [batch=16384]`.
 //! `rate` is events per second offered; 0: as fast as they are acknowledged. With `dir` the data stays and a next run adds to it.
 
 use std::{
@@ -13,13 +14,17 @@ use std::{
 };
 
 use evenhand_pipeline::{
-    ContentKind, IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig, ResultsQuery,
+    ContentKind, IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig, Pseudonyms, ResultsQuery,
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
     },
 };
 use evenhand_stats::MetricKind;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+/// The allocator of the `evenhand` binary, so that the figures are its figures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: u64 = 100;
 const SENDERS: u64 = 48;
@@ -30,6 +35,7 @@ struct Options {
     users: u64,
     rate: u64,
     dir: Option<PathBuf>,
+    config: PipelineConfig,
 }
 
 fn options() -> Options {
@@ -38,16 +44,20 @@ fn options() -> Options {
         users: 200_000,
         rate: 0,
         dir: None,
+        config: PipelineConfig::new("replaced in main"),
     };
     for argument in std::env::args().skip(1) {
         let (name, value) = argument.split_once('=').expect("arguments are name=value");
-        let number = || value.replace('_', "").parse().expect("a number");
+        let number = || -> u64 { value.replace('_', "").parse().expect("a number") };
         match name {
             "events" => options.events = number(),
             "users" => options.users = number(),
             "rate" => options.rate = number(),
             "dir" => options.dir = Some(value.into()),
-            _ => panic!("no option {name}: events, users, rate, dir"),
+            "cache_mb" => options.config.cache_bytes = number() << 20,
+            "checkpoint_mb" => options.config.checkpoint_bytes = number() << 20,
+            "batch" => options.config.process_events = usize::try_from(number()).unwrap(),
+            _ => panic!("no option {name}: events, users, rate, dir, cache_mb, checkpoint_mb, batch"),
         }
     }
     options
@@ -179,8 +189,12 @@ fn main() {
     let options = options();
     let temporary = tempfile::tempdir().unwrap();
     let dir = options.dir.clone().unwrap_or_else(|| temporary.path().join("data"));
-    let key = dir.with_extension("key");
-    let pipeline = Pipeline::open(&dir, &PipelineConfig::new(key)).unwrap();
+
+    let config = PipelineConfig {
+        pseudonyms: Pseudonyms::KeyFile(dir.with_extension("key")),
+        ..options.config.clone()
+    };
+    let pipeline = Pipeline::open(&dir, &config).unwrap();
     pipeline.set_catalog(Arc::new(catalog())).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -40,9 +40,9 @@ impl PipelineConfig {
             queue_events: 100_000,
             commit_events: 20_000,
             log_max_bytes: None,
-            process_events: 32_768,
-            cache_bytes: 256 << 20,
-            checkpoint_bytes: 192 << 20,
+            process_events: 16_384,
+            cache_bytes: 128 << 20,
+            checkpoint_bytes: 128 << 20,
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
 mod metric;
-#[cfg(test)]
-mod tests;
 
 use evenhand_stats::{Confidence, Srm, SrmArm, sample_ratio};
 use serde::Serialize;

@@ -1,0 +1,160 @@
+//! Results end to end: events in, numbers as SciPy gives them out, and nothing shown that it is too early to show.
+
+mod support;
+
+use evenhand_pipeline::{IngestMeta, KeyKind, Pipeline, ResultsQuery, catalog::CatalogExperiment};
+use evenhand_stats::{MetricKind, Srm};
+use support::NOW;
+
+const END: i64 = NOW + 1_000_000;
+
+/// 400 users, even ones control. In cents, so that the text of a value is exact: control `(n % 7) * 1.25` where n % 3 = 0,
+/// treatment `(n % 7) * 1.75` where it is not.
+fn filled(dir: &std::path::Path, metric: MetricKind) -> Pipeline {
+    let pipeline = support::open(dir);
+    let experiment = CatalogExperiment {
+        planned_end_ms: Some(END),
+        epoch_weights: [(2, vec![6_000, 4_000])].into(),
+        ..support::experiment("exp", 1, vec![support::event_metric("revenue", metric, "purchase")])
+    };
+    pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();
+    for n in 0..400_u64 {
+        let treated = n % 2 == 1;
+        let (user, arm) = (
+            format!("user-{n}"),
+            if treated { "exp-treatment-opaque" } else { "control" },
+        );
+        let mut events = vec![support::exposure(3 * n, &user, "exp", arm, NOW - 50_000)];
+        let cents = (n % 7) * if treated { 175 } else { 125 };
+        if (n % 3 == 0) != treated {
+            events.push(support::purchase(
+                3 * n + 1,
+                &user,
+                NOW - 40_000,
+                &format!("{}.{:02}", cents / 100, cents % 100),
+            ));
+        }
+        let kind = if n % 4 < 2 { KeyKind::Server } else { KeyKind::Client };
+        support::send(&pipeline, &format!("[{}]", events.join(",")), support::meta(kind)).unwrap();
+    }
+    support::settle(&pipeline);
+    pipeline
+}
+
+fn query(now_ms: i64) -> ResultsQuery {
+    ResultsQuery {
+        now_ms: Some(now_ms),
+        ..ResultsQuery::default()
+    }
+}
+
+fn close(ours: Option<f64>, expected: f64) {
+    let ours = ours.expect("a number");
+    assert!(
+        (ours - expected).abs() <= 1e-9 * expected.abs(),
+        "{ours} is not {expected}"
+    );
+}
+
+/// Expected: `scipy.stats.ttest_ind(t, c, equal_var=False)` (SciPy 1.17.1) over the same 200 + 200 numbers.
+#[test]
+fn a_lift_is_what_scipy_says_and_its_p_value_waits_for_the_planned_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = filled(dir.path(), MetricKind::Sum);
+    let early = pipeline.results("exp", 1, &query(END - 1)).unwrap().unwrap();
+    assert!(!early.planned_end_reached && early.complete);
+    assert_eq!(
+        (early.lag_events, early.multiple_exposure_units, early.overridden_units),
+        (0, 0, 0)
+    );
+    let [control, treatment] = &early.metrics[0].arms[..] else {
+        panic!("two arms")
+    };
+    assert_eq!(
+        (control.sum_micros.as_str(), treatment.sum_micros.as_str()),
+        ("255000000", "703500000")
+    );
+    assert!(control.lift.is_none());
+    let lift = treatment.lift.unwrap();
+    close(lift.absolute.estimate, 2.2425);
+    close(lift.absolute.lower, 1.622_007_405_147_731_3);
+    close(lift.absolute.upper, 2.862_992_594_852_269);
+    close(lift.relative.estimate, 1.758_823_529_411_765_1);
+    assert_eq!((lift.absolute.p_value, lift.relative.p_value), (None, None));
+
+    let late = pipeline.results("exp", 1, &query(END)).unwrap().unwrap();
+    close(
+        late.metrics[0].arms[1].lift.unwrap().absolute.p_value,
+        7.275_988_270_620_511e-12,
+    );
+    assert!(pipeline.results("exp", 2, &query(END)).unwrap().is_none());
+    assert!(
+        serde_json::to_string(&late)
+            .unwrap()
+            .contains("Valid at the planned end only")
+    );
+}
+
+/// Expected: `scipy.stats.chisquare([200, 200])` and `chisquare([200, 200], [240, 160])`.
+#[test]
+fn srm_uses_the_weights_of_the_epoch_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = filled(dir.path(), MetricKind::Proportion);
+    let p_value = |epoch| {
+        let query = ResultsQuery { epoch, ..query(END) };
+        match pipeline.results("exp", 1, &query).unwrap().unwrap().srm {
+            Some(Srm::Tested { p_value, .. }) => p_value,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!((p_value(None) - 1.0).abs() < 1e-12);
+    for n in 0..400_u64 {
+        let arm = if n % 2 == 0 { "control" } else { "treatment" };
+        let event = support::exposure(3 * n + 2, &format!("user-{n}"), "exp", arm, NOW - 30_000);
+        let event = event.replace("\"user_id\"", "\"epoch\":2,\"user_id\"");
+        support::send(&pipeline, &event, support::meta(KeyKind::Server)).unwrap();
+    }
+    support::settle(&pipeline);
+    close(Some(p_value(None)), 4.455_709_060_405_612e-5);
+    assert!((p_value(Some(1)) - 1.0).abs() < 1e-12);
+    let newest = pipeline.results("exp", 1, &query(END)).unwrap().unwrap();
+    assert_eq!((newest.epoch, newest.epochs), (2, vec![1, 2]));
+}
+
+#[test]
+fn results_are_cut_by_key_kind_and_name_what_the_catalog_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = filled(dir.path(), MetricKind::Proportion);
+    let cut = |key_kind| {
+        let query = ResultsQuery { key_kind, ..query(END) };
+        let results = pipeline.results("exp", 1, &query).unwrap().unwrap();
+        results.variations.iter().map(|v| v.units).collect::<Vec<_>>()
+    };
+    assert_eq!(cut(None), [200, 200]);
+    assert_eq!(cut(Some(KeyKind::Server)), [100, 100]);
+    assert_eq!(cut(Some(KeyKind::Client)), [100, 100]);
+    assert_eq!(cut(Some(KeyKind::Sidecar)), [0, 0]);
+
+    let stray = support::exposure(5_000, "stranger", "exp", "unheard-of", NOW - 1);
+    let second = support::exposure(5_001, "user-0", "exp", "treatment", NOW - 1);
+    let forced = support::exposure(5_002, "user-1", "exp", "treatment", NOW - 1)
+        .replace("\"user_id\"", "\"reason\":\"OVERRIDE\",\"user_id\"");
+    support::send(
+        &pipeline,
+        &format!("{stray}\n{second}\n{forced}"),
+        IngestMeta {
+            content: evenhand_pipeline::ContentKind::Ndjson,
+            ..support::meta(KeyKind::Server)
+        },
+    )
+    .unwrap();
+    support::settle(&pipeline);
+    let results = pipeline.results("exp", 1, &query(END)).unwrap().unwrap();
+    assert_eq!((results.multiple_exposure_units, results.overridden_units), (1, 1));
+    let unknown = results.variations.last().unwrap();
+    assert_eq!(
+        (unknown.id.as_str(), unknown.known, unknown.units),
+        ("unheard-of", false, 1)
+    );
+    assert_eq!(cut(None), [199, 199, 1]);
+}
