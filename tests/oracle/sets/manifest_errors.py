@@ -115,9 +115,12 @@ USERS = {"layers": experiment("user", layer="x", slots=slots(0, 1000)), "holdout
 class Maker:
     def __init__(self):
         self.groups = []
+        self.names = {}
 
     def add(self, name, source, effect, asked=("fine", "broken"), lists=None):
-        group = Group(f"{len(self.groups):03} {name}", source, lists)
+        # Not a running number: a case put in later must not rename those behind it.
+        self.names[name] = self.names.get(name, 0) + 1
+        group = Group(name if self.names[name] == 1 else f"{name} ({self.names[name]})", source, lists)
         written = group.written()
         got = REFUSED if written["error"] else written["unsupported"]
         assert got == effect, (name, got, effect, getattr(group.engine.manifest, "faults", group.refusal))
