@@ -212,7 +212,7 @@ def assignments() -> list[Case]:
         ("empty", b"", ""), ("no JSON", b"{", "body|JSON"), ("a list", b"[]", ""), ("invalid UTF-8", b'{"context":{"user_id":"\xff"}}', ""),
         ("NaN", b'{"context":{"user_id":"u","a":NaN}}', ""), ("context a string", b'{"context":"u"}', "context"), ("no context", b'{"flags":["a"]}', "context"),
         ("flags a string", b'{"context":{"user_id":"u"},"flags":"a"}', "flags"), ("flags of numbers", b'{"context":{"user_id":"u"},"flags":[1]}', "flags"),
-        ("sticky a list", b'{"context":{"user_id":"u"},"sticky":[]}', "sticky"), ("an unknown field", b'{"context":{"user_id":"u"},"flag":["a"]}', "flag"),
+        ("sticky a number", b'{"context":{"user_id":"u"},"sticky":7}', "sticky"), ("an unknown field", b'{"context":{"user_id":"u"},"flag":["a"]}', "flag"),
         ("brackets for ever", b"[" * 200_000, ""), ("text after the end", b'{"context":{}} x', ""),
     ]:
         cases.append(Case("assign POST", name, path=ASSIGN, body=body, headers={"Content-Type": "application/json"}, names=names))

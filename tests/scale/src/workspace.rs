@@ -12,6 +12,8 @@ use crate::process::{Server, metric};
 
 pub const EXPERIMENTS: usize = 200;
 const LAYERS: usize = 20;
+/// `{"country":"DE","app_version":"5.4.1","plan":"free"}`, in a query: what the experiments' conditions ask for.
+pub const CONTEXT: &str = "%7B%22country%22%3A%22DE%22%2C%22app_version%22%3A%225.4.1%22%2C%22plan%22%3A%22free%22%7D";
 const PROJECT: &str = "default";
 const ENVIRONMENT: &str = "production";
 
@@ -69,8 +71,12 @@ impl Workspace {
     async fn define(&self) -> Result<(), String> {
         let bar = ProgressBar::new((LAYERS + 3 * EXPERIMENTS) as u64);
         for layer in 0..LAYERS {
-            self.create_one("layers", json!({ "key": format!("layer-{layer:02}") }), &bar)
-                .await?;
+            self.create_one(
+                "layers",
+                json!({ "key": format!("layer-{layer:02}"), "unit": "user_id" }),
+                &bar,
+            )
+            .await?;
         }
         let purchase = json!({ "event_name": "purchase" });
         self.create_one(
@@ -109,9 +115,7 @@ impl Workspace {
     async fn exposure_of(&self, flag: &str, variation: &str) -> Result<Value, String> {
         let until = Instant::now() + Duration::from_secs(10);
         for user in 0.. {
-            let path = format!(
-                "/v1/assignments?user_id=seeker-{user}&flags={flag}&context=%7B%22country%22%3A%22DE%22%2C%22app_version%22%3A%225.4.1%22%7D"
-            );
+            let path = format!("/v1/assignments?user_id=seeker-{user}&flags={flag}&context={CONTEXT}");
             let answer = self.ask(&get(&path, &self.server_key), &path).await?;
             let decision = &answer["assignments"][flag];
             if decision["variation"] == variation && decision["exposure"].is_object() {
@@ -182,8 +186,8 @@ fn experiment(number: usize) -> Value {
 
 fn targeting() -> Value {
     json!({ "all": [
-        { "str_in": ["country", ["DE", "AT", "CH", "FR"]] },
-        { "semver_gte": ["app_version", "5.0.0"] },
-        { "not": { "str_in": ["plan", ["internal", "test"]] } },
+        { "op": "str_in", "attr": "country", "values": ["DE", "AT", "CH", "FR"] },
+        { "op": "semver_gte", "attr": "app_version", "value": "5.0.0" },
+        { "not": { "op": "str_in", "attr": "plan", "values": ["internal", "test"] } },
     ] })
 }

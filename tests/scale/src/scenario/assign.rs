@@ -7,6 +7,7 @@ use crate::connection::{Connection, get};
 use crate::load::{Plan, Requests, run};
 use crate::process::{Server, free_port};
 use crate::report::Bar;
+use crate::workspace::CONTEXT;
 
 const CONNECTIONS: usize = 32;
 /// Different users asked for in turn.
@@ -28,9 +29,7 @@ impl Requests for Prepared {
 fn users(key: &str, more: &str) -> std::rc::Rc<Vec<Vec<u8>>> {
     let request = |n| {
         get(
-            &format!(
-                "/v1/assignments?user_id=user-{n}&context=%7B%22country%22%3A%22DE%22%2C%22app_version%22%3A%225.4.1%22%7D{more}"
-            ),
+            &format!("/v1/assignments?user_id=user-{n}&context={CONTEXT}{more}"),
             key,
         )
     };
