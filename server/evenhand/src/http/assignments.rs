@@ -3,24 +3,27 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use evenhand_core::context_json::{self, ContextError, ParsedContext, Unusable};
 use evenhand_manage::{KeyKind, Published};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::App;
 use super::answer::{Answers, Names};
 use super::error::HttpError;
+use super::extract::BodyBytes;
 use super::keys::Caller;
 use super::overrides::{self, Ignored};
 use crate::platform::now_ms;
 
 /// Flags that one request may name.
 const MOST_FLAGS: usize = 5_000;
+/// A sidecar decides by itself.
+const MAY_ASK: &[KeyKind] = &[KeyKind::Server, KeyKind::Client];
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -46,10 +49,18 @@ pub async fn by_query(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
+    caller.require(MAY_ASK)?;
     let mut parsed = ParsedContext::default();
     let mut flags: Option<Vec<String>> = None;
     let mut units: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     let query = query.unwrap_or_default();
+    // The parser below replaces what is not UTF-8, and a replaced id would be another user.
+    if percent_decode_str(&query).decode_utf8().is_err() {
+        return Err(HttpError::bad_request(
+            "not_utf8",
+            "the query string is not percent-encoded UTF-8; encode ids and context as UTF-8 first",
+        ));
+    }
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "context" => parsed = context(value.as_bytes(), "context")?,
@@ -86,8 +97,9 @@ pub async fn by_body(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    BodyBytes(body): BodyBytes,
 ) -> Result<Response, HttpError> {
+    caller.require(MAY_ASK)?;
     let read: Body<'_> = serde_json::from_slice(&body).map_err(|e| {
         HttpError::bad_request(
             "unreadable",

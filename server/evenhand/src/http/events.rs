@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::error::HttpError;
-use super::extract::QueryOf;
+use super::extract::{QueryOf, check_announced};
 use super::keys::Caller;
 use crate::platform::{now_ms, pipeline_kind};
 
@@ -50,6 +50,7 @@ pub async fn ingest(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
+    check_announced(&headers, MAX_BODY_BYTES)?;
     let received_at_ms = now_ms();
     let content = content_kind(&headers)?;
     let packed = read(body).await?;

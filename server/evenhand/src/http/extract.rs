@@ -1,9 +1,10 @@
 //! Axum's extractors with our shape of error: a body or query that can't be read is named, not answered with bare text.
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
@@ -53,5 +54,42 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
         let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         read.map(|Query(value)| QueryOf(value))
             .map_err(|e| HttpError::bad_request("bad_parameter", e.body_text()))
+    }
+}
+
+/// The bytes of a body within the route's limit.
+pub struct BodyBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for BodyBytes {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let read: Result<Bytes, BytesRejection> = Bytes::from_request(request, state).await;
+        read.map(BodyBytes).map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(super::BODY_LIMIT),
+            status => HttpError::new(status, "body_broken", rejection.body_text()),
+        })
+    }
+}
+
+/// The answer to a body beyond a limit.
+pub fn too_large(limit: usize) -> HttpError {
+    HttpError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        format!("the body is larger than the {limit} bytes that this route takes"),
+    )
+}
+
+/// Refuses by what the request announces: nobody has to send 100 GiB to learn that they are too many.
+pub fn check_announced(headers: &HeaderMap, limit: usize) -> Result<(), HttpError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        Err(too_large(limit))
+    } else {
+        Ok(())
     }
 }

@@ -13,7 +13,6 @@ use super::error::HttpError;
 /// The caller's key, valid and within its rate limit.
 pub struct Caller {
     pub key: KeyInfo,
-    pub address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -46,7 +45,7 @@ impl Caller {
         // A wrong key costs its address the same as a right one, so that guessing is limited too.
         let label = found.as_ref().map(|k| k.key_id.as_str()).unwrap_or("");
         app.limits.check(label, address)?;
-        Ok(Caller { key: found?, address })
+        Ok(Caller { key: found? })
     }
 }
 

@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::FromRef;
+use axum::extract::{FromRef, Request};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{get, post};
 use evenhand_manage::Manage;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -85,6 +87,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .layer(axum::middleware::from_fn(announced_size))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
     let ingestion = Router::new()
         .route("/v1/events", post(events::ingest))
@@ -102,6 +105,11 @@ pub fn router(app: App) -> Router {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+}
+
+async fn announced_size(request: Request, next: Next) -> Result<Response, error::HttpError> {
+    extract::check_announced(request.headers(), BODY_LIMIT)?;
+    Ok(next.run(request).await)
 }
 
 async fn unknown_route(uri: axum::http::Uri) -> error::HttpError {
