@@ -87,6 +87,15 @@ impl Event {
         parse::event(json)
     }
 
+    /// Reads canonical bytes back. They were an event of at most [`MAX_EVENT_BYTES`] when it was sent and may have grown since, so
+    /// their size is not limited.
+    ///
+    /// # Errors
+    /// As [`Event::parse`]; never for bytes from [`Event::canonical_bytes`].
+    pub fn parse_stored(canonical: &[u8]) -> Result<Self, EventError> {
+        parse::of_any_size(canonical)
+    }
+
     /// The RFC 8785 bytes of the normalised event: what the tie rule hashes and what the log keeps.
     ///
     /// Absent fields, and `phase`, `epoch`, `unit`, `units`, `properties` at their defaults are left out; `timestamp` is

@@ -42,6 +42,17 @@ pub struct Erased {
     pub units: usize,
 }
 
+/// When and how thoroughly to make things durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// If enough has gathered.
+    WhenDue,
+    /// Now, as far as readers let it, without waiting for them.
+    Now,
+    /// Now, waiting for readers, and leaving nothing of the past in auxiliary files.
+    Scrub,
+}
+
 /// Where processed events go. One owner writes; every call is one transaction.
 pub trait AnalyticsStore: Send {
     /// The log position up to which everything has been applied.
@@ -71,10 +82,9 @@ pub trait AnalyticsStore: Send {
     /// As [`Self::apply`].
     fn erase(&mut self, unit: UnitKey) -> Result<Erased, StoreError>;
 
-    /// Makes what was applied durable, when enough has gathered or `force` is set: the log position that is durable then,
-    /// or None when it was not done.
+    /// Makes what was applied durable: the log position that is durable then, or None when it was not done.
     ///
     /// # Errors
     /// As [`Self::apply`].
-    fn make_durable(&mut self, force: bool) -> Result<Option<u64>, StoreError>;
+    fn make_durable(&mut self, how: Flush) -> Result<Option<u64>, StoreError>;
 }

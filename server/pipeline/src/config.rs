@@ -19,6 +19,8 @@ pub struct PipelineConfig {
     pub pseudonyms: Pseudonyms,
     /// Events that may wait for the log; beyond it ingestion answers "overloaded".
     pub queue_events: usize,
+    /// Bytes of the events that may wait for the log; beyond it likewise.
+    pub queue_bytes: u64,
     /// Events one log transaction takes at most: many requests share one fsync.
     pub commit_events: usize,
     /// Size limit of the log file, in bytes. At the limit ingestion is refused as on a full disk, until processing has caught
@@ -38,6 +40,7 @@ impl PipelineConfig {
         Self {
             pseudonyms: Pseudonyms::KeyFile(key_file.into()),
             queue_events: 100_000,
+            queue_bytes: 128 << 20,
             commit_events: 20_000,
             log_max_bytes: None,
             process_events: 16_384,

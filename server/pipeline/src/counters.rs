@@ -25,6 +25,7 @@ pub(crate) struct Counters {
     pub erasures: AtomicU64,
     pub checkpoints: AtomicU64,
     pub queued: AtomicU64,
+    pub queued_bytes: AtomicU64,
     /// Events in the log, processed or not, since the process started (with those found unprocessed at the start).
     pub appended: AtomicU64,
     /// `received_at` of the oldest unprocessed batch; 0 when there is none.

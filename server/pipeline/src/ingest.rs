@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use evenhand_core::event::{Event, EventError, EventErrorCode, EventId};
+use evenhand_core::event::{Event, EventError, EventErrorCode, EventId, MAX_NAME_BYTES};
 use serde::{Deserialize, Serialize};
 
 pub use clock::{MAX_AGE_MS, check_age, effective_time_ms};
@@ -210,7 +210,8 @@ impl Ingest {
             *id = self.pseudonyms.pseudonym(unit_type, id);
         }
         if event.sdk.is_none() {
-            event.sdk.clone_from(&meta.sdk);
+            // A header may say anything: only what an event could say itself is taken over.
+            event.sdk = meta.sdk.clone().filter(|sdk| (1..=MAX_NAME_BYTES).contains(&sdk.len()));
         }
         record::write(records, effective_ms, &event.canonical_bytes()?)
             .map_err(|message| EventError::new(EventErrorCode::EventTooLarge, "", message))

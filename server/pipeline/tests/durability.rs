@@ -294,3 +294,41 @@ fn a_metric_added_later_is_rebuilt_over_what_is_there() {
     assert_eq!(results.metrics[0].arms[1].sum_micros, (250 * 2_500_000).to_string());
     assert!(pipeline.gauges().rebuilds >= 2);
 }
+
+/// Normalised, `1e20` takes five times the room: what was accepted must still be readable behind the log.
+#[test]
+fn an_event_that_grows_when_normalised_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = Pipeline::open(&dir.path().join("data"), &PipelineConfig::new(dir.path().join("key"))).unwrap();
+    let numbers = format!("{}1", "1e20,".repeat(12_000));
+    let event = support::purchase(1, "u", NOW, "1")
+        .replace("\"value\"", &format!("\"properties\":{{\"a\":[{numbers}]}},\"value\""));
+    let meta = IngestMeta {
+        sdk: Some("x".repeat(300)),
+        ..support::meta(KeyKind::Server)
+    };
+    assert_eq!(support::send(&pipeline, &event, meta).unwrap().accepted, 1);
+    support::settle(&pipeline);
+    assert_eq!((stored(&pipeline), pipeline.gauges().unreadable), (1, 0));
+}
+
+#[test]
+fn the_queue_is_bounded_in_bytes_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = Pipeline::open(
+        dir.path(),
+        &PipelineConfig {
+            queue_bytes: 100,
+            ..support::config()
+        },
+    )
+    .unwrap();
+    let refused = support::send(
+        &pipeline,
+        &support::purchase(1, "u", NOW, "1"),
+        support::meta(KeyKind::Server),
+    )
+    .unwrap_err();
+    assert!(matches!(refused, IngestError::Overloaded { .. }));
+    assert_eq!(pipeline.gauges().queue_events, 0);
+}

@@ -256,6 +256,18 @@ fn canonical_is_rfc_8785() {
     assert_eq!(plain, serde_json_canonicalizer::pipe(&plain).unwrap());
 }
 
+/// `1e20` is 4 bytes as sent and 21 in RFC 8785.
+#[test]
+fn an_event_may_grow_beyond_the_limit_when_it_is_normalised() {
+    let sent = with(&format!(r#","properties":{{"a":[{}1]}}"#, "1e20,".repeat(12_000)));
+    assert!(sent.len() < MAX_EVENT_BYTES);
+    let event = parsed(&sent);
+    let stored = event.canonical_bytes().unwrap();
+    assert!(stored.len() > 3 * MAX_EVENT_BYTES);
+    assert_eq!(Event::parse_stored(&stored), Ok(event));
+    assert_eq!(Event::parse(&stored).unwrap_err().code, EventErrorCode::EventTooLarge);
+}
+
 #[test]
 fn a_property_read_as_a_number_is_exact() {
     for (json, expected) in [

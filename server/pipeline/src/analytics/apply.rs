@@ -46,7 +46,7 @@ impl SqliteAnalytics {
             let before = records.len();
             records.extend(record::read(&batch.records).filter_map(|(time, bytes)| {
                 let canonical = std::str::from_utf8(bytes).ok()?;
-                let event = Event::parse(bytes).ok()?;
+                let event = Event::parse_stored(bytes).ok()?;
                 let (received_at, key_kind) = (batch.received_at_ms, batch.key_kind.code());
                 Some(Record {
                     event,
@@ -151,8 +151,8 @@ impl<'c> EventTable<'c> {
         if precedence((record.time, record.canonical), (time, &body)).is_ge() {
             return Ok(Kept::Duplicate);
         }
-        let event =
-            Event::parse(body.as_bytes()).map_err(|e| StoreError::Unusable(format!("stored event {id}: {e}")))?;
+        let event = Event::parse_stored(body.as_bytes())
+            .map_err(|e| StoreError::Unusable(format!("stored event {id}: {e}")))?;
         self.replace.execute(row).doing(DOING)?;
         Ok(Kept::Replaced {
             event: Box::new(event),

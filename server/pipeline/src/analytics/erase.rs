@@ -41,7 +41,7 @@ impl SqliteAnalytics {
                 let id = kept.id.as_bytes();
                 let body: Option<String> = find.query_row([id], |row| row.get(0)).optional().doing(DOING)?;
                 let Some(body) = body else { continue };
-                let event = Event::parse(body.as_bytes())
+                let event = Event::parse_stored(body.as_bytes())
                     .map_err(|e| StoreError::Unusable(format!("stored event {}: {e}", kept.id)))?;
                 changes.extend(losses(compiled, dictionary, &transaction, &event, kept.time)?);
                 delete.execute(params![id]).doing(DOING)?;

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{AnalyticsStore, Applied, Erased, dictionary::Dictionary, schema};
+use super::{AnalyticsStore, Applied, Erased, Flush, dictionary::Dictionary, schema};
 use crate::{
     catalog::Catalog,
     config::PipelineConfig,
@@ -33,7 +33,6 @@ pub(crate) struct SqliteAnalytics {
     pub(super) compiled: Compiled,
     pub(super) position: u64,
     path: PathBuf,
-    durable_position: u64,
     checkpoint_pages: u64,
     last_attempt: Option<Instant>,
 }
@@ -92,8 +91,6 @@ impl SqliteAnalytics {
             compiled: Compiled::default(),
             position,
             path,
-            // What an earlier process left in the write-ahead file is carried over by the first checkpoint.
-            durable_position: 0,
             checkpoint_pages: (config.checkpoint_bytes / PAGE_BYTES).max(1),
             last_attempt: None,
         };
@@ -174,16 +171,14 @@ impl AnalyticsStore for SqliteAnalytics {
         self.erase_unit(unit)
     }
 
-    fn make_durable(&mut self, force: bool) -> Result<Option<u64>, StoreError> {
-        if force {
+    fn make_durable(&mut self, how: Flush) -> Result<Option<u64>, StoreError> {
+        if how == Flush::Scrub {
             crate::files::empty_wal(&self.connection, &self.path)?;
             WAL_PAGES.set(0);
-            self.durable_position = self.position;
             return Ok(Some(self.position));
         }
-        if WAL_PAGES.get() < self.checkpoint_pages
-            || self.last_attempt.is_some_and(|at| at.elapsed() < CHECKPOINT_RETRY)
-        {
+        let waits = self.last_attempt.is_some_and(|at| at.elapsed() < CHECKPOINT_RETRY);
+        if how == Flush::WhenDue && (waits || WAL_PAGES.get() < self.checkpoint_pages) {
             return Ok(None);
         }
         self.last_attempt = Some(Instant::now());
@@ -198,7 +193,6 @@ impl AnalyticsStore for SqliteAnalytics {
         }
         WAL_PAGES.set(0);
         self.last_attempt = None;
-        self.durable_position = self.position;
         Ok(Some(self.position))
     }
 }

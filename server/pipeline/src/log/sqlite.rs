@@ -34,6 +34,9 @@ const RETRY_STORAGE_SECONDS: u32 = 5;
 /// Batches forgotten in one commit: enough to keep ahead of what arrives, few enough not to delay it.
 const FORGET_PER_COMMIT: u32 = 4_096;
 
+/// Bytes read for one round of processing, whatever the number of events.
+const MAX_READ_BYTES: usize = 32 << 20;
+
 enum Job {
     Append(NewBatch, oneshot::Sender<Result<u64, IngestError>>),
     Purge(u64, mpsc::SyncSender<Result<(), StoreError>>),
@@ -51,6 +54,7 @@ pub struct SqliteEventLog {
     reader: Mutex<Connection>,
     shared: Arc<Shared>,
     queue_events: u64,
+    queue_bytes: u64,
     writer: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -113,6 +117,7 @@ impl SqliteEventLog {
             reader: Mutex::new(reader),
             shared,
             queue_events: config.queue_events as u64,
+            queue_bytes: config.queue_bytes,
             writer: Mutex::new(Some(handle)),
         })
     }
@@ -124,23 +129,37 @@ impl SqliteEventLog {
         }
     }
 
-    async fn enqueue(&self, batch: NewBatch) -> Result<u64, IngestError> {
-        let count = u64::from(batch.count);
-        let queued = &self.shared.counters.queued;
-        // Counted before it is queued, so that the limit holds for any number of senders at once.
-        if queued.fetch_add(count, Relaxed).saturating_add(count) > self.queue_events {
-            queued.fetch_sub(count, Relaxed);
-            self.shared.counters.overloaded.fetch_add(count, Relaxed);
-            return Err(IngestError::Overloaded {
-                retry_after_seconds: RETRY_QUEUE_SECONDS,
-            });
+    /// Counted before it is queued, so that the limits hold for any number of senders at once.
+    fn reserve(&self, events: u64, bytes: u64) -> Result<(), IngestError> {
+        let counters = &self.shared.counters;
+        let all_events = counters.queued.fetch_add(events, Relaxed).saturating_add(events);
+        let all_bytes = counters.queued_bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        if all_events <= self.queue_events && all_bytes <= self.queue_bytes {
+            return Ok(());
         }
+        self.shared.leave_queue(events, bytes);
+        counters.overloaded.fetch_add(events, Relaxed);
+        Err(IngestError::Overloaded {
+            retry_after_seconds: RETRY_QUEUE_SECONDS,
+        })
+    }
+
+    async fn enqueue(&self, batch: NewBatch) -> Result<u64, IngestError> {
+        let (events, bytes) = (u64::from(batch.count), batch.records.len() as u64);
+        self.reserve(events, bytes)?;
         let (reply, answer) = oneshot::channel();
         if self.jobs.send(Job::Append(batch, reply)).is_err() {
-            queued.fetch_sub(count, Relaxed);
+            self.shared.leave_queue(events, bytes);
             return Err(Self::closed());
         }
         answer.await.unwrap_or_else(|_| Err(Self::closed()))
+    }
+}
+
+impl Shared {
+    fn leave_queue(&self, events: u64, bytes: u64) {
+        self.counters.queued.fetch_sub(events, Relaxed);
+        self.counters.queued_bytes.fetch_sub(bytes, Relaxed);
     }
 }
 
@@ -158,11 +177,12 @@ impl EventLog for SqliteEventLog {
             )
             .doing(DOING)?;
         let mut rows = statement.query([stored(position)]).doing(DOING)?;
-        let (mut batches, mut events) = (Vec::new(), 0);
-        while events < max_events {
+        let (mut batches, mut events, mut bytes) = (Vec::new(), 0, 0);
+        while events < max_events && bytes < MAX_READ_BYTES {
             let Some(row) = rows.next().doing(DOING)? else { break };
             let batch = read_batch(row).doing(DOING)?;
             events += batch.batch.count as usize;
+            bytes += batch.batch.records.len();
             batches.push(batch);
         }
         Ok(batches)
@@ -321,7 +341,8 @@ impl Writer {
     fn commit(&mut self, group: Vec<Waiting>, events: u64) {
         let result = self.write(&group);
         let counters = &self.shared.counters;
-        counters.queued.fetch_sub(events, Relaxed);
+        self.shared
+            .leave_queue(events, group.iter().map(|(batch, _)| batch.records.len() as u64).sum());
         match result {
             Ok(last) => {
                 counters.fsyncs.fetch_add(1, Relaxed);

@@ -11,7 +11,7 @@ use std::{
 
 use super::UnitKey;
 use crate::{
-    analytics::{AnalyticsStore, Erased},
+    analytics::{AnalyticsStore, Erased, Flush},
     catalog::Catalog,
     counters::Counters,
     error::StoreError,
@@ -82,10 +82,12 @@ impl Worker {
             };
             self.listen(wait);
         }
-        if let Err(error) = self.store.make_durable(true) {
-            tracing::warn!(%error, "the analytics store was not carried over at the end; it will be at the next start");
-        } else {
-            self.log.release(self.store.position());
+        match self.store.make_durable(Flush::Now) {
+            Ok(Some(position)) => self.log.release(position),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the analytics store was not carried over at the end; it will be at the next start")
+            }
         }
     }
 
@@ -104,11 +106,11 @@ impl Worker {
         let budget = if lag == 0 { REBUILD_IDLE } else { REBUILD_BUSY };
         let rebuilding = self.rebuild(budget)?;
         let quiet = applied == 0 && since > QUIET && self.durable < self.store.position();
-        if let Some(position) = self.store.make_durable(false)? {
+        if let Some(position) = self.store.make_durable(Flush::WhenDue)? {
             self.made_durable(position);
         } else if quiet {
             self.last_applied = Instant::now();
-            if let Some(position) = self.store.make_durable(true)? {
+            if let Some(position) = self.store.make_durable(Flush::Now)? {
                 self.made_durable(position);
             }
         }
@@ -202,7 +204,7 @@ impl Worker {
             self.process()?;
         }
         let erased = self.store.erase(unit)?;
-        let durable = self.store.make_durable(true)?.unwrap_or(end);
+        let durable = self.store.make_durable(Flush::Scrub)?.unwrap_or(end);
         self.made_durable(durable);
         self.log.purge(durable)?;
         self.counters.erasures.fetch_add(1, Ordering::Relaxed);
