@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connection import Broken, Connection
-from platform_api import Platform
+from platform_api import FLAG, Platform
 from server_process import ServerProcess
 from traffic import Batch, Generator, Ledger, expected_results
 
@@ -35,7 +35,9 @@ class Outcome:
 
 
 class Run:
-    def __init__(self, server: ServerProcess, rounds: int, seed: int, label: str, quiet: bool = False):
+    def __init__(self, server: ServerProcess, rounds: int, seed: int, label: str, quiet: bool = False, lying_syncs: bool = False):
+        """`lying_syncs`: from the first round on no sync makes anything durable, so that the run must find losses."""
+        self.lying_syncs = lying_syncs
         self.server, self.rounds, self.seed, self.label, self.quiet = server, rounds, seed, label, quiet
         self.chance = random.Random(f"rounds-{label}-{seed}")
         self.ledger = Ledger()
@@ -208,6 +210,20 @@ class Run:
     # ---- the whole ----
 
     def prepare(self) -> None:
+        """Makes the experiment, and asks at once whether a first start survives a power cut as what comes later does."""
+        self.make_experiment()
+        self.cut(0)
+        gone = self.gone_after_first_start()
+        if gone:
+            self.ledger.fault(f"a power cut right after the first start: {gone}. The rounds go on from a directory that was synced by hand")
+            self.server.wipe()
+            self.platform = Platform(self.server)
+            self.make_experiment()
+            self.server.declare_durable()
+        if self.lying_syncs:
+            self.server.control.set(lying_syncs=1)
+
+    def make_experiment(self) -> None:
         self.server.start()
         connection = Connection(self.server.port)
         exposures = self.platform.prepare(connection)
@@ -215,7 +231,22 @@ class Run:
         connection.close()
         self.generator = Generator(self.seed, exposures, int(time.time() * 1000))
         self.server.kill()
-        self.cut(0)
+
+    def gone_after_first_start(self) -> str | None:
+        """What is no longer as it was acknowledged: keys, the admin token, the experiment's flag."""
+        self.server.start()
+        connection = Connection(self.server.port)
+        try:
+            version = self.platform.version(connection)
+            if version < self.seen_version:
+                return f"manifest (generation, version) went back from {self.seen_version} to {version}"
+            return None if self.platform.has_flag(connection, FLAG) else f"flag {FLAG} is gone"
+        except RuntimeError as error:
+            return str(error)
+        finally:
+            connection.close()
+            self.server.kill()
+            self.cut(0)
 
     def drain(self) -> None:
         """Sends what is in doubt until it is acknowledged."""

@@ -43,19 +43,27 @@ class ServerProcess:
 
     def __init__(self, command: list[str], base: Path, faultfs: bool):
         self.command, self.faultfs = command, faultfs
-        self.state, self.undo = base / "state", base / "undo"
-        for directory in (self.state, self.undo):
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir(parents=True)
-        self.state, self.undo = self.state.resolve(), self.undo.resolve()
+        self.state, self.undo = (base / "state").resolve(), (base / "undo").resolve()
         self.data = self.state / "data"
+        self.wipe()
         self.log_path = base / "server.log"
         self.port = free_port()
         self.library = library() if faultfs else None
-        self.control = rollback.Control(self.undo) if faultfs else None
         self.process: subprocess.Popen | None = None
         self.ready_seconds: list[float] = []
         self.writes_undone = self.names_undone = 0
+
+    def wipe(self) -> None:
+        """Back to before the first start."""
+        for directory in (self.state, self.undo):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+        self.control = rollback.Control(self.undo) if self.faultfs else None
+
+    def declare_durable(self) -> None:
+        """As if somebody had synced the whole machine."""
+        if self.faultfs:
+            rollback.clear(self.undo)
 
     def spawn(self) -> None:
         """Starts it without waiting."""

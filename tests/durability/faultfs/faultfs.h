@@ -43,6 +43,7 @@ struct control {
     int64_t write_errno; /* ENOSPC fails only writes that lengthen a file, anything else every write */
     int64_t sync_errno;
     int64_t sync_delay_us; /* sleep before each sync: widens the window in which an early acknowledgement shows */
+    int64_t lying_syncs; /* not 0: a sync answers "done" and makes nothing durable, as a lying disk or an early acknowledgement would */
     uint64_t writes, bytes, syncs, directory_syncs, names, faults;
 };
 extern struct control *control;

@@ -26,11 +26,11 @@ NAME = struct.Struct("<IIQIIII")
 LOG_MAGIC, RECORD_MAGIC, NAME_MAGIC = 0x474F4C4F444E5546, 0x44524346, 0x454D414E
 WRITE, TRUNCATE, SYNCED, LOST = 1, 2, 3, 4
 CREATE, UNLINK, RENAME, MKDIR, RMDIR, NAMES_SYNCED = 1, 2, 3, 4, 5, 6
-CONTROL = struct.Struct("<QqqqqqqqQQQQQQ")
+CONTROL = struct.Struct("<QqqqqqqqqQQQQQQ")
 CONTROL_MAGIC = 0x3146544C55414656
 CONTROL_FIELDS = (
     "magic", "writes_until_fault", "syncs_until_fault", "write_faults_left", "sync_faults_left", "write_errno",
-    "sync_errno", "sync_delay_us", "writes", "bytes", "syncs", "directory_syncs", "names", "faults",
+    "sync_errno", "sync_delay_us", "lying_syncs", "writes", "bytes", "syncs", "directory_syncs", "names", "faults",
 )
 
 
@@ -42,7 +42,7 @@ class Control:
             file.truncate(4096)
             self._page = mmap.mmap(file.fileno(), 4096)
         if struct.unpack_from("<Q", self._page)[0] != CONTROL_MAGIC:
-            self._page[: CONTROL.size] = CONTROL.pack(CONTROL_MAGIC, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+            self._page[: CONTROL.size] = CONTROL.pack(CONTROL_MAGIC, -1, -1, *[0] * 12)
 
     def set(self, **values: int) -> None:
         for name, value in values.items():

@@ -162,7 +162,7 @@ static int sync_slot(int fd, struct slot *slot, long number) {
     if (control->sync_delay_us > 0) usleep((useconds_t)control->sync_delay_us);
     int result = fault ? failed(fault) : (int)raw(number, fd), saved = errno;
     lock();
-    if (result == 0) {
+    if (result == 0 && !control->lying_syncs) {
         if (is_directory) names_directory_synced(directory, upto);
         else undo_after_sync(file, upto);
         *(is_directory ? &control->directory_syncs : &control->syncs) += 1;
