@@ -47,6 +47,8 @@ enum Command {
     Erase(erase::Erase),
     /// Load the demo workspace into a running server
     Demo(demo::Demo),
+    /// Print the OpenAPI document of the management side
+    Openapi,
 }
 
 /// Runs a command; `Err` is what to print before exiting with 1.
@@ -62,5 +64,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, String> {
         Command::Sql(c) => c.run(),
         Command::Erase(c) => c.run(),
         Command::Demo(c) => c.run(),
+        Command::Openapi => print_openapi(),
     }
+}
+
+fn print_openapi() -> Result<ExitCode, String> {
+    let document = crate::http::openapi().to_pretty_json().map_err(|e| format!("the document can't be written: {e}"))?;
+    println!("{document}");
+    Ok(ExitCode::SUCCESS)
 }

@@ -76,6 +76,13 @@ impl App {
 /// Largest body of a public route that is not `/v1/events`.
 const BODY_LIMIT: usize = 256 * 1024;
 
+/// The description of everything below `/api`.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = evenhand_manage::openapi();
+    document.merge(results::openapi());
+    document
+}
+
 /// Every route of the process.
 pub fn router(app: App) -> Router {
     let public = Router::new()
@@ -96,7 +103,7 @@ pub fn router(app: App) -> Router {
         .merge(ingestion)
         .with_state(app.clone())
         .merge(results::router(app.clone()))
-        .merge(app.manage.router())
+        .merge(app.manage.router_beside(results::openapi()))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(app, metrics::count))

@@ -73,7 +73,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 impl Manage {
     /// All routes of `/api` that this crate answers; each but `/api/openapi.json` needs the admin token.
     pub fn router(self: &Arc<Self>) -> Router {
-        let (router, document) = described();
+        self.router_beside(utoipa::openapi::OpenApi::default())
+    }
+
+    /// [`Manage::router`], whose document also describes what another router answers below `/api`.
+    pub fn router_beside(self: &Arc<Self>, others: utoipa::openapi::OpenApi) -> Router {
+        let (router, mut document) = described();
+        document.merge(others);
         let document = Arc::new(document);
         router.with_state(Arc::clone(self)).route("/api/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
     }
