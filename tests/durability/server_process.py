@@ -31,7 +31,9 @@ def library() -> Path:
 
 
 def server_command(binary: Path | None) -> list[str]:
-    """This binary, or the release one, built if need be."""
+    """This binary, else that of EVENHAND_BIN, else the release one, built if need be."""
+    if binary is None and os.environ.get("EVENHAND_BIN"):
+        binary = Path(os.environ["EVENHAND_BIN"])
     if binary is None:
         subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "evenhand"], cwd=REPOSITORY, check=True)
         binary = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"), "release", "evenhand")
