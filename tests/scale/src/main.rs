@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process::{Server, free_port};
 use crate::report::Report;
@@ -114,7 +115,21 @@ fn measure(arguments: &Run) -> Result<bool, String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
-    runtime.block_on(scenarios(arguments))
+    runtime.block_on(async {
+        tokio::select! {
+            done = scenarios(arguments) => done,
+            signal = interrupted() => Err(signal?),
+        }
+    })
+}
+
+/// Ends the run in order when it is told to stop, so that neither server nor data outlive it.
+async fn interrupted() -> Result<String, String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| format!("can't watch for SIGTERM: {e}"))?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("ended by SIGTERM".to_owned()),
+        pressed = tokio::signal::ctrl_c() => pressed.map(|()| "interrupted".to_owned()).map_err(|e| format!("can't watch for SIGINT: {e}")),
+    }
 }
 
 async fn scenarios(arguments: &Run) -> Result<bool, String> {
