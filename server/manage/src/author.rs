@@ -123,7 +123,7 @@ impl Definition for Segment {
     fn check(&self, model: &Model, project: &str, before: Option<&Self>, problems: &mut Problems) {
         validate::segment(model, project, self, problems);
         if let Some(before) = before {
-            validate::segment_change(before, self, problems);
+            validate::segment_change(model, project, before, self, problems);
         }
     }
 

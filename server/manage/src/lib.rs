@@ -13,6 +13,8 @@ mod idlist;
 mod lifecycle;
 mod manage;
 pub mod model;
+#[cfg(test)]
+mod nobody_moves;
 mod preview;
 mod problem;
 mod publish;

@@ -33,11 +33,6 @@ impl Problems {
         ok
     }
 
-    /// Whether nothing was found so far.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Takes over faults found elsewhere.
     pub fn extend(&mut self, other: impl IntoIterator<Item = Problem>) {
         self.0.extend(other);

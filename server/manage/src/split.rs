@@ -7,9 +7,6 @@ use crate::definition::Arm;
 use crate::slots;
 use crate::state::SplitRange;
 
-/// All of a split, in basis points.
-pub const WHOLE: u32 = 10_000;
-
 /// The most ranges a split may have (docs/contract/manifest.md).
 pub const MAX_RANGES: usize = 1_000;
 
@@ -78,6 +75,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// All of a split, in basis points.
+    const WHOLE: u32 = 10_000;
 
     fn arms(weights: &[u32]) -> Vec<Arm> {
         weights.iter().enumerate().map(|(n, &weight)| Arm { variation: format!("v{n}"), weight }).collect()

@@ -127,7 +127,7 @@ async fn preview(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environ
         let before = preview::placement(&model, &environment, &key)?;
         let mut edit = Edit::new(model.as_ref().clone(), now_ms);
         act::act(&mut edit, &environment, &key, &action)?;
-        publish::draft(&edit.model, &environment)?.check(&edit.model)?;
+        publish::draft(&edit.model, &environment)?.compile(&edit.model)?;
         let after = preview::placement(&edit.model, &environment, &key)?;
         let (before, after) = (before.as_ref(), after.as_ref());
         let counts = match &request.ids {

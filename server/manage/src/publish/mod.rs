@@ -106,11 +106,10 @@ impl Draft {
         Ok((stored, published))
     }
 
-    /// Compiles both manifests without publishing them.
-    pub fn check(&self, model: &Model) -> Result<()> {
-        compile(&canonical_manifest(&self.server)?, model)?;
+    /// Compiles both manifests without publishing them; gives the server's.
+    pub fn compile(&self, model: &Model) -> Result<Snapshot> {
         compile(&canonical_manifest(&self.client)?, model)?;
-        Ok(())
+        compile(&canonical_manifest(&self.server)?, model)
     }
 }
 

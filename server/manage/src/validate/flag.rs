@@ -14,7 +14,7 @@ const MAX_INT: f64 = 9_007_199_254_740_991.0;
 const MAX_JSON_BYTES: usize = 65_536;
 
 /// Whether a value has the type, as docs/contract/manifest.md says.
-pub fn value_has_type(value: &Value, value_type: ValueType) -> bool {
+fn value_has_type(value: &Value, value_type: ValueType) -> bool {
     match value_type {
         ValueType::Bool => value.is_boolean(),
         ValueType::String => value.is_string(),

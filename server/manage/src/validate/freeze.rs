@@ -1,6 +1,9 @@
 //! What may no longer change: what would move units, or change what is compared, while something counts on it.
 
-use crate::definition::{Experiment, Flag, Holdout, Layer, Segment};
+use serde_json::Value;
+
+use super::references;
+use crate::definition::{Experiment, Flag, FlagRule, Holdout, Layer, Segment};
 use crate::model::Model;
 use crate::problem::Problems;
 
@@ -103,7 +106,11 @@ pub fn holdout_change(model: &Model, project: &str, before: &Holdout, after: &Ho
 }
 
 /// Checks the change of a segment: an expression stays one, a list stays a list of the same unit.
-pub fn segment_change(before: &Segment, after: &Segment, problems: &mut Problems) {
+pub fn segment_change(model: &Model, project: &str, before: &Segment, after: &Segment, problems: &mut Problems) {
+    if after.archived && !before.archived {
+        let users = segment_users(model, project, &before.key);
+        problems.check(users.is_empty(), "archived", || format!("it is used by {}", users.join(", ")), "take it out of those first");
+    }
     problems.check(
         before.list.is_some() == after.list.is_some(),
         "list",
@@ -113,4 +120,24 @@ pub fn segment_change(before: &Segment, after: &Segment, problems: &mut Problems
     if let (Some(before), Some(after)) = (&before.list, &after.list) {
         problems.check(before.unit == after.unit, "list.unit", || "the unit of an id list is fixed".into(), "create another segment");
     }
+}
+
+/// Everything whose targeting names a segment.
+fn segment_users(model: &Model, project: &str, key: &str) -> Vec<String> {
+    let names = |expression: &Option<Value>| expression.as_ref().is_some_and(|expression| references(expression).segments.iter().any(|segment| segment == key));
+    let mut users = Vec::new();
+    for flag in model.flags.scope(project) {
+        let named = flag.body.rules.iter().filter_map(FlagRule::guards).any(|guards| names(&guards.when.cloned()));
+        users.extend(named.then(|| format!("flag `{}`", flag.body.key)));
+    }
+    for experiment in model.experiments.scope(project) {
+        // A live phase may have another audience than the definition.
+        let live = model.live_in(project, &experiment.body.key);
+        let phases = live.iter().filter_map(|environment| model.experiment_states.get(environment, &experiment.body.key)?.body.phase());
+        let named = names(&experiment.body.targeting) || phases.into_iter().any(|phase| names(&phase.targeting));
+        users.extend(named.then(|| format!("experiment `{}`", experiment.body.key)));
+    }
+    users.extend(model.holdouts.scope(project).filter(|holdout| names(&holdout.body.when)).map(|holdout| format!("holdout `{}`", holdout.body.key)));
+    users.extend(model.segments.scope(project).filter(|segment| names(&segment.body.expression)).map(|segment| format!("segment `{}`", segment.body.key)));
+    users
 }

@@ -9,7 +9,7 @@ mod others;
 pub use experiment::experiment;
 pub(crate) use expression::collect;
 pub use expression::{References, references};
-pub use flag::{flag, value_has_type};
+pub use flag::flag;
 pub use freeze::{experiment_change, flag_change, holdout_change, layer_change, segment_change};
 pub use others::{holdout, layer, metric, place, segment};
 
