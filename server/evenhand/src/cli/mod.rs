@@ -69,7 +69,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, String> {
 }
 
 fn print_openapi() -> Result<ExitCode, String> {
-    let document = crate::http::openapi().to_pretty_json().map_err(|e| format!("the document can't be written: {e}"))?;
+    let document = crate::http::openapi()
+        .to_pretty_json()
+        .map_err(|e| format!("the document can't be written: {e}"))?;
     println!("{document}");
     Ok(ExitCode::SUCCESS)
 }

@@ -81,7 +81,7 @@ pub struct Answers<'a> {
     now_ms: i64,
     flags: Option<&'a [String]>,
     /// Unit ids already read from the context, by unit type: most rules share one.
-    units: RefCell<Vec<(&'a str, Option<String>)>>,
+    units: RefCell<Vec<(Box<str>, Option<UnitId>)>>,
 }
 
 impl<'a> Answers<'a> {
@@ -108,11 +108,51 @@ impl<'a> Answers<'a> {
         self.flags.map_or_else(all, <[String]>::len)
     }
 
+    /// The manifest, and whether a client asks, when all flags are asked for.
+    pub fn whole(&self) -> Option<(&'a Published, bool)> {
+        self.published
+            .filter(|_| self.flags.is_none())
+            .map(|p| (p, self.names.client))
+    }
+
+    /// Whether the caller may see a flag.
+    pub fn shows(&self, flag: &str) -> bool {
+        self.names.shows(flag)
+    }
+
+    /// The decision of a flag of the manifest.
+    pub fn packed(&self, flag: FlagId) -> Option<Packed> {
+        self.published
+            .map(|p| p.snapshot.evaluate_packed(flag, self.context, self.now_ms))
+    }
+
+    /// What a packed decision says.
+    pub fn read(&self, flag: FlagId, packed: Packed) -> Option<Assignment<'_, 'a>> {
+        let snapshot = &*self.published?.snapshot;
+        let decision = snapshot.decision(flag, packed);
+        Some(Assignment {
+            answers: self,
+            snapshot: Some((snapshot, flag, packed)),
+            decision,
+            id_mark: None,
+        })
+    }
+
+    /// Writes the context's id of a unit type, as JSON text.
+    pub fn write_id(&self, unit: &str, out: &mut Vec<u8>) {
+        if let Some(published) = self.published {
+            self.with_unit_id(&published.snapshot, unit, |known| {
+                out.extend_from_slice(known.map_or(b"null", |k| k.json.as_bytes()))
+            });
+        }
+    }
+
     fn decide(&self, snapshot: &'a Snapshot, flag: FlagId) -> Assignment<'_, 'a> {
         let packed = snapshot.evaluate_packed(flag, self.context, self.now_ms);
         let decision = snapshot.decision(flag, packed);
         Assignment {
             answers: self,
+            id_mark: None,
             snapshot: Some((snapshot, flag, packed)),
             decision,
         }
@@ -122,6 +162,7 @@ impl<'a> Answers<'a> {
         let Some(published) = self.published else {
             return Assignment {
                 answers: self,
+                id_mark: None,
                 snapshot: None,
                 decision: Decision::no_manifest(key),
             };
@@ -133,6 +174,7 @@ impl<'a> Answers<'a> {
                 let decision = Decision::callers_default(key, Reason::FlagUnknown, Some(snapshot.version()));
                 Assignment {
                     answers: self,
+                    id_mark: None,
                     snapshot: None,
                     decision,
                 }
@@ -140,15 +182,31 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn unit_id(&self, snapshot: &'a Snapshot, unit: &'a str) -> Option<String> {
+    fn with_unit_id<T>(&self, snapshot: &Snapshot, unit: &str, use_it: impl FnOnce(Option<&UnitId>) -> T) -> T {
         let mut known = self.units.borrow_mut();
-        if let Some((_, id)) = known.iter().find(|(name, _)| *name == unit) {
-            return id.clone();
-        }
-        let id = snapshot.unit_id(unit, self.context);
-        known.push((unit, id.clone()));
-        id
+        let at = known.iter().position(|(name, _)| **name == *unit).unwrap_or_else(|| {
+            let id = snapshot.unit_id(unit, self.context);
+            let id = id.and_then(|text| {
+                Some(UnitId {
+                    json: serde_json::to_string(&text).ok()?,
+                    text,
+                })
+            });
+            known.push((unit.into(), id));
+            known.len() - 1
+        });
+        use_it(known.get(at).and_then(|(_, id)| id.as_ref()))
     }
+
+    fn unit_id(&self, snapshot: &Snapshot, unit: &str) -> Option<String> {
+        self.with_unit_id(snapshot, unit, |id| id.map(|id| id.text.clone()))
+    }
+}
+
+/// A unit id of the context, and the same as JSON.
+struct UnitId {
+    text: String,
+    json: String,
 }
 
 impl Serialize for Answers<'_> {
@@ -181,13 +239,43 @@ impl Serialize for Answers<'_> {
 }
 
 /// One decision with what is to be sent when the unit sees it.
-struct Assignment<'s, 'a> {
+pub struct Assignment<'s, 'a> {
     answers: &'s Answers<'a>,
     snapshot: Option<(&'a Snapshot, FlagId, Packed)>,
     decision: Decision<'a>,
+    /// What stands for the unit id, when only the shape of the text is wanted.
+    id_mark: Option<&'static str>,
 }
 
-impl<'a> Assignment<'_, 'a> {
+impl<'s, 'a> Assignment<'s, 'a> {
+    /// The flag's key, as the caller sees it.
+    pub fn key(&self) -> &'a str {
+        self.decision.flag
+    }
+
+    /// The unit type of the exposure that goes along.
+    pub fn unit(&self) -> Option<&'a str> {
+        let (snapshot, flag, packed) = self.snapshot?;
+        snapshot.exposure(flag, packed).map(|exposure| exposure.unit)
+    }
+
+    /// The same with marks in the places that differ from user to user.
+    pub fn marked(&self, bucket: u16, id: &'static str) -> Assignment<'s, 'a> {
+        let mut decision = self.decision;
+        decision.bucket = decision.bucket.map(|_| bucket);
+        Assignment {
+            answers: self.answers,
+            snapshot: self.snapshot,
+            decision,
+            id_mark: Some(id),
+        }
+    }
+
+    /// Whether it tells a bucket.
+    pub fn has_bucket(&self) -> bool {
+        self.decision.bucket.is_some()
+    }
+
     fn opaque_rule(&self) -> Option<&'a str> {
         let ids = self.answers.names.ids()?;
         ids.rules
@@ -246,7 +334,10 @@ impl Serialize for Assignment<'_, '_> {
         }
         if let Some((snapshot, flag, packed)) = self.snapshot {
             if let Some(exposure) = snapshot.exposure(flag, packed)
-                && let Some(id) = self.answers.unit_id(snapshot, exposure.unit)
+                && let Some(id) = self
+                    .id_mark
+                    .map(str::to_owned)
+                    .or_else(|| self.answers.unit_id(snapshot, exposure.unit))
                 && let (Some(experiment), Some(variation)) = (shown.experiment, shown.variation)
             {
                 let reason = (self.decision.reason == Reason::Override).then_some(Reason::Override);

@@ -1,8 +1,8 @@
 //! `GET` and `POST /v1/assignments`: the decisions of the core for one context, as JSON. Nothing is logged here: the answer carries the exposures to send.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,7 @@ use super::App;
 use super::answer::{Answers, Names};
 use super::error::HttpError;
 use super::extract::BodyBytes;
+use super::fragments;
 use super::keys::Caller;
 use super::overrides::{self, Ignored};
 use crate::platform::now_ms;
@@ -26,9 +27,9 @@ const MOST_FLAGS: usize = 5_000;
 const MAY_ASK: &[KeyKind] = &[KeyKind::Server, KeyKind::Client];
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Answer<A> {
     manifest_version: Option<u64>,
-    assignments: Answers<'a>,
+    assignments: A,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -176,15 +177,37 @@ fn answer(
         flags.as_deref(),
     );
     app.metrics.decisions.inc_by(assignments.count() as u64);
-    let answer = Answer {
-        manifest_version: published.as_deref().map(|p: &Published| p.version),
-        assignments,
-        warnings,
-        ignored_overrides,
+    let manifest_version = published.as_deref().map(|p: &Published| p.version);
+    let body = if assignments.whole().is_some() {
+        // Everything but the decisions, by serde; the decisions go between the braces of the empty object.
+        let shell = Answer {
+            manifest_version,
+            assignments: BTreeMap::<(), ()>::new(),
+            warnings,
+            ignored_overrides,
+        };
+        let shell = serde_json::to_vec(&shell).map_err(HttpError::internal)?;
+        let empty = b"\"assignments\":{";
+        let at = shell
+            .windows(empty.len())
+            .position(|w| w == empty)
+            .map_or(shell.len(), |at| at + empty.len());
+        let (head, tail) = shell.split_at(at);
+        let mut body = Vec::with_capacity(shell.len() + assignments.count() * 256);
+        body.extend_from_slice(head);
+        fragments::write_all(&assignments, &mut body).map_err(HttpError::internal)?;
+        body.extend_from_slice(tail);
+        body
+    } else {
+        let whole = Answer {
+            manifest_version,
+            assignments,
+            warnings,
+            ignored_overrides,
+        };
+        serde_json::to_vec(&whole).map_err(HttpError::internal)?
     };
-    let mut response = Json(answer).into_response();
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let json = HeaderValue::from_static("application/json");
+    let no_store = HeaderValue::from_static("no-store");
+    Ok(([(header::CONTENT_TYPE, json), (header::CACHE_CONTROL, no_store)], body).into_response())
 }

@@ -5,6 +5,7 @@ mod assignments;
 mod error;
 mod events;
 mod extract;
+mod fragments;
 mod health;
 mod keys;
 mod manifest;
