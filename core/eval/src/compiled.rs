@@ -385,7 +385,7 @@ pub(crate) struct Tables {
     pub segments: Vec<Segment>,
     pub holdouts: Vec<Holdout>,
     /// Names, by index.
-    pub attributes: Vec<Span>,
+    pub attributes: Vec<Box<str>>,
     /// The index of `country`, whose alias is `geo`.
     pub country: u32,
     /// The index of `geo`.

@@ -233,6 +233,7 @@ pub(crate) fn explain<'a, A: Attributes + ?Sized>(
         tables,
         context,
         now_ms,
+        forces: context.forced(0).is_some(),
         visitor: Writer::new(snapshot),
     };
     let packed = evaluator.flag(flag.0);

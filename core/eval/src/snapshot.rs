@@ -98,7 +98,19 @@ impl Snapshot {
     pub fn flag(&self, key: &str) -> Option<FlagId> {
         match &self.tables.obfuscation {
             None => self.tables.find_flag(key).map(FlagId),
-            Some(hash) => self.tables.find_flag(&format!("{:016x}", hash.first8(key))).map(FlagId),
+            Some(salted) => {
+                // Sixteen hex digits, without a String: this is on the path of every decision.
+                let hash = salted.first8(key);
+                let digits: [u8; 16] = core::array::from_fn(|at| {
+                    let digit = hash.wrapping_shr(60u32.wrapping_sub((at as u32) << 2)) as u8 & 15;
+                    if digit < 10 {
+                        b'0'.wrapping_add(digit)
+                    } else {
+                        b'a'.wrapping_add(digit.wrapping_sub(10))
+                    }
+                });
+                self.tables.find_flag(core::str::from_utf8(&digits).ok()?).map(FlagId)
+            }
         }
     }
 
@@ -122,19 +134,15 @@ impl Snapshot {
 
     /// The names of the attributes the evaluator asks for, in the order of their indices.
     pub fn attributes(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.tables.attributes.iter().map(|name| self.tables.str(*name))
+        self.tables.attributes.iter().map(|name| &**name)
     }
 
     /// The key of an attribute the evaluator asks for; none when no rule names it.
     pub fn attribute(&self, name: &str) -> Option<AttributeKey<'_>> {
-        let index = self
-            .tables
-            .attributes
-            .iter()
-            .position(|other| self.tables.str(*other) == name)?;
+        let index = self.tables.attributes.iter().position(|other| **other == *name)?;
         Some(AttributeKey {
             index,
-            name: self.tables.str(*self.tables.attributes.get(index)?),
+            name: self.tables.attributes.get(index)?,
         })
     }
 
@@ -165,13 +173,18 @@ impl Snapshot {
     /// Evaluates a flag: no allocation, no lock, nothing logged.
     #[inline]
     pub fn evaluate_packed<A: Attributes + ?Sized>(&self, flag: FlagId, context: &A, now_ms: i64) -> Packed {
+        self.evaluator(context, now_ms).flag(flag.0)
+    }
+
+    #[inline(always)]
+    fn evaluator<'a, A: Attributes + ?Sized>(&'a self, context: &'a A, now_ms: i64) -> Evaluator<'a, A, Silent> {
         Evaluator {
             tables: &self.tables,
             context,
             now_ms,
+            forces: context.forced(0).is_some(),
             visitor: Silent,
         }
-        .flag(flag.0)
     }
 
     /// Reads a packed decision that this snapshot made for this flag.
@@ -181,8 +194,10 @@ impl Snapshot {
 
     /// Evaluates the flag of a key.
     pub fn evaluate<'a, A: Attributes + ?Sized>(&'a self, key: &'a str, context: &A, now_ms: i64) -> Decision<'a> {
+        // Looks at the context first: its trip to memory overlaps with finding the flag.
+        let mut evaluator = self.evaluator(context, now_ms);
         match self.flag(key) {
-            Some(flag) => self.decision_for(key, flag, self.evaluate_packed(flag, context, now_ms)),
+            Some(flag) => self.decision_for(key, flag, evaluator.flag(flag.0)),
             None => Decision::callers_default(key, Reason::FlagUnknown, Some(self.tables.version)),
         }
     }
@@ -212,8 +227,9 @@ impl Snapshot {
         now_ms: i64,
         mut visit: impl FnMut(FlagId, Packed),
     ) {
+        let mut evaluator = self.evaluator(context, now_ms);
         for at in 0..self.tables.flags.len() as u32 {
-            visit(FlagId(at), self.evaluate_packed(FlagId(at), context, now_ms));
+            visit(FlagId(at), evaluator.flag(at));
         }
     }
 
@@ -276,7 +292,7 @@ impl Snapshot {
         self.tables
             .attributes
             .get(attribute as usize)
-            .map_or("", |name| self.tables.str(*name))
+            .map_or("", |name| &**name)
     }
 
     fn rule_of(&self, flag: FlagId, packed: Packed) -> Option<(&Rule, &RuleNames)> {

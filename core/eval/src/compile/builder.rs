@@ -82,7 +82,7 @@ impl Builder {
             return *attribute;
         }
         let attribute = index(self.tables.attributes.len());
-        self.tables.attributes.push(span);
+        self.tables.attributes.push(name.into());
         self.attributes
             .insert_unique(hash, (span, attribute), |(span, _)| table_hash(span.of(text)));
         attribute

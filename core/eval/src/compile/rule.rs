@@ -28,6 +28,11 @@ pub(super) fn compile(
     check_fields(rule)?;
     check_id(&rule.id).under("id")?;
     let (start_ms, end_ms) = schedule(rule)?;
+    // Units first: every drawn rule asks for its unit, and early attributes lie close together in a context.
+    let unit = match &rule.unit {
+        Some(unit) => builder.attribute(unit).under("unit")?,
+        None => NONE,
+    };
     let mut salts = Salts::default();
     let requires = requires(builder, parts, uses, rule).under("requires")?;
     let holdouts = holdouts(builder, parts, uses, &mut salts, rule).under("holdouts")?;
@@ -43,7 +48,7 @@ pub(super) fn compile(
         scheduled: rule.start_ms.is_some() || rule.end_ms.is_some(),
         in_layer: rule.layer.is_some(),
         serve: 0,
-        unit: NONE,
+        unit,
         layer: nobody(),
         traffic: nobody(),
         split: Split {
@@ -64,9 +69,6 @@ pub(super) fn compile(
     };
     if let Some(serve) = &rule.serve {
         compiled.serve = keys.index(serve).under("serve")?;
-    }
-    if let Some(unit) = &rule.unit {
-        compiled.unit = builder.attribute(unit).under("unit")?;
     }
     if let Some(layer_id) = &rule.layer {
         let layer = parts.layer(layer_id).under("layer")?;

@@ -26,6 +26,8 @@ pub(crate) struct Evaluator<'a, A: ?Sized, V> {
     pub tables: &'a Tables,
     pub context: &'a A,
     pub now_ms: i64,
+    /// Whether the host forces any variation.
+    pub forces: bool,
     pub visitor: V,
 }
 
@@ -52,7 +54,7 @@ impl<'a, A: Attributes + ?Sized, V: Visitor> Evaluator<'a, A, V> {
         if flag.status != Status::Live {
             return settled(flag);
         }
-        if flag.overrides.len > 0 || self.context.forced(0).is_some() {
+        if flag.overrides.len > 0 || self.forces {
             if let Some(decision) = self.overridden(flag) {
                 return decision;
             }
@@ -142,10 +144,7 @@ impl<'a, A: Attributes + ?Sized, V: Visitor> Evaluator<'a, A, V> {
             return Value::Missing;
         };
         let context: &'a A = self.context;
-        context.get(AttributeKey {
-            index,
-            name: self.tables.str(*name),
-        })
+        context.get(AttributeKey { index, name })
     }
 }
 

@@ -68,6 +68,7 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
             tables: self.tables,
             context: self.context,
             now_ms: self.now_ms,
+            forces: self.forces,
             visitor: super::Silent,
         }
         .flag(test.flag);
