@@ -221,8 +221,8 @@ impl Snapshot {
     }
 
     /// Evaluates all flags, in ascending byte order of their keys in the manifest.
-    pub fn evaluate_all<'a, A: Attributes + ?Sized>(
-        &'a self,
+    pub fn evaluate_all<A: Attributes + ?Sized>(
+        &self,
         context: &A,
         now_ms: i64,
         mut visit: impl FnMut(FlagId, Packed),

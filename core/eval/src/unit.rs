@@ -20,8 +20,7 @@ impl DecimalBuffer {
 
     /// Writes `number` in decimal; `None` unless it is integral and within ±(2^53 − 1).
     pub fn write(&mut self, number: f64) -> Option<&str> {
-        // NaN fails the comparison and thereby the test.
-        if !(number.abs() <= MAX_UNIT_INTEGER) || number.fract() != 0.0 {
+        if number.is_nan() || number.abs() > MAX_UNIT_INTEGER || number.fract() != 0.0 {
             return None;
         }
         // Exact: the double is integral and far inside an i64. -0.0 becomes 0.

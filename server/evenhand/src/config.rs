@@ -54,11 +54,6 @@ impl Config {
             .clone()
             .unwrap_or_else(|| beside(&self.data_dir).join("pseudonym.key"))
     }
-
-    /// The folder that holds secrets: beside the data directory, never inside it.
-    pub fn secrets_dir(&self) -> PathBuf {
-        beside(&self.data_dir)
-    }
 }
 
 fn beside(dir: &Path) -> PathBuf {

@@ -4,6 +4,7 @@ mod catalog;
 mod cli;
 mod config;
 mod demo;
+mod durable_dir;
 mod http;
 mod platform;
 mod sender;

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
-use evenhand_pipeline::{Gauges, Pipeline, PipelineConfig, Pseudonyms, StoreError};
+use evenhand_pipeline::{Gauges, Pipeline, PipelineConfig, Pseudonyms};
 
 use crate::catalog;
 use crate::config::Config;
+use crate::durable_dir;
 
 /// All environments' pipelines.
 pub struct Platform {
@@ -47,7 +48,7 @@ impl Platform {
         Ok(())
     }
 
-    fn open_or_get(&self, environment: &str) -> Result<Pipeline, StoreError> {
+    fn open_or_get(&self, environment: &str) -> Result<Pipeline, String> {
         if let Some(pipeline) = self.pipeline(environment) {
             return Ok(pipeline);
         }
@@ -55,7 +56,9 @@ impl Platform {
         if let Some(pipeline) = pipelines.get(environment) {
             return Ok(pipeline.clone());
         }
-        let opened = Pipeline::open(&self.dir(environment), &self.pipeline_config())?;
+        let dir = self.dir(environment);
+        durable_dir::create(&dir)?;
+        let opened = Pipeline::open(&dir, &self.pipeline_config()).map_err(|e| e.to_string())?;
         pipelines.insert(environment.to_owned(), opened.clone());
         Ok(opened)
     }

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::connect::Client;
 use crate::config::Config;
 use crate::demo;
+use crate::durable_dir;
 use crate::http::{self, App};
 use crate::platform::Platform;
 
@@ -141,6 +142,10 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
 }
 
 fn open(config: &Config) -> Result<(Arc<Manage>, Arc<Platform>), String> {
+    durable_dir::create(&config.data_dir)?;
+    if let Some(secrets) = config.pseudonym_key_path().parent() {
+        durable_dir::create(secrets)?;
+    }
     let manage = Manage::open(&config.data_dir, ManageConfig::default()).map_err(|e| e.to_string())?;
     let platform = Platform::open(Arc::clone(&manage), config.clone())?;
     Ok((manage, Arc::new(platform)))

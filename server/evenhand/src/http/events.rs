@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::error::HttpError;
-use super::extract::{QueryOf, check_announced};
+use super::extract::{BODY_PATIENCE, QueryOf, check_announced};
 use super::keys::Caller;
 use crate::platform::{now_ms, pipeline_kind};
 
@@ -133,7 +133,11 @@ fn too_large(what: &str) -> HttpError {
 }
 
 async fn read(body: Body) -> Result<Bytes, HttpError> {
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    let reading = Limited::new(body, MAX_BODY_BYTES).collect();
+    let Ok(read) = tokio::time::timeout(BODY_PATIENCE, reading).await else {
+        return Err(super::extract::too_slow());
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => Err(too_large("as sent")),
         Err(e) => Err(HttpError::bad_request(

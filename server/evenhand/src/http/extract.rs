@@ -1,5 +1,7 @@
 //! Axum's extractors with our shape of error: a body or query that can't be read is named, not answered with bare text.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Query, Request};
@@ -64,12 +66,27 @@ impl<S: Send + Sync> FromRequest<S> for BodyBytes {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
-        let read: Result<Bytes, BytesRejection> = Bytes::from_request(request, state).await;
+        let reading = Bytes::from_request(request, state);
+        let read: Result<Bytes, BytesRejection> = tokio::time::timeout(BODY_PATIENCE, reading)
+            .await
+            .map_err(|_| too_slow())?;
         read.map(BodyBytes).map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(super::BODY_LIMIT),
             status => HttpError::new(status, "body_broken", rejection.body_text()),
         })
     }
+}
+
+/// How long a body may take to arrive: a phone on a bad line sends 5 MiB in it, a connection that dribbles is cut off.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The answer to a body that does not come.
+pub fn too_slow() -> HttpError {
+    let message = format!(
+        "the body did not arrive within {} s; nothing of it was taken, send it again",
+        BODY_PATIENCE.as_secs()
+    );
+    HttpError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
 }
 
 /// The answer to a body beyond a limit.
