@@ -34,12 +34,18 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
             }
             stop(edit, environment, &project, &definition, &mut state)?;
             state.shipped = Some(variation.clone());
-            edit.modify(environment, &definition.flag, |flag: &mut FlagState| flag.default = Some(variation.clone()))?;
+            edit.modify(environment, &definition.flag, |flag: &mut FlagState| {
+                flag.default = Some(variation.clone())
+            })?;
         }
         ExperimentAction::Kill => state.killed = true,
         ExperimentAction::Unkill => state.killed = false,
         ExperimentAction::Archive => state.state = ExperimentStatus::Archived,
-        ExperimentAction::NewPhase { variations, traffic, targeting } => {
+        ExperimentAction::NewPhase {
+            variations,
+            traffic,
+            targeting,
+        } => {
             let current = current_phase(&state)?;
             let weights = match variations {
                 Some(weights) => weights.clone(),
@@ -64,7 +70,9 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
             }
             phase.traffic = *traffic;
         }
-        ExperimentAction::Resize { slots: wanted } => resize(edit, environment, &project, &definition, &mut state, *wanted)?,
+        ExperimentAction::Resize { slots: wanted } => {
+            resize(edit, environment, &project, &definition, &mut state, *wanted)?
+        }
     }
     if matches!(action, ExperimentAction::Stop | ExperimentAction::Ship { .. }) {
         end_phase(&mut state, now_ms);
@@ -72,24 +80,52 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
     edit.update(environment, state)
 }
 
-fn start(edit: &mut Edit, environment: &str, project: &str, definition: &Experiment, state: &mut ExperimentState) -> Result<()> {
+fn start(
+    edit: &mut Edit,
+    environment: &str,
+    project: &str,
+    definition: &Experiment,
+    state: &mut ExperimentState,
+) -> Result<()> {
     let mut problems = Problems::default();
     let flag = &edit.model.find::<Flag>(project, &definition.flag)?.body;
-    problems.check(!flag.archived, "flag", || format!("flag `{}` is archived", flag.key), "take it out of the archive, or use another flag");
+    problems.check(
+        !flag.archived,
+        "flag",
+        || format!("flag `{}` is archived", flag.key),
+        "take it out of the archive, or use another flag",
+    );
     if let Some(end) = definition.schedule.end_ms {
-        problems.check(end > edit.now_ms, "schedule.end_ms", || format!("the schedule ended at {end}, before now"), "set a later end, or none");
+        problems.check(
+            end > edit.now_ms,
+            "schedule.end_ms",
+            || format!("the schedule ended at {end}, before now"),
+            "set a later end, or none",
+        );
     }
     problems.finish()?;
     if let Some(share) = &definition.layer {
         state.slots = take_slots(edit, environment, project, &share.layer, &definition.key, share.slots)?;
     }
-    begin_phase(edit, state, definition.variations.clone(), definition.traffic, definition.targeting.clone());
+    begin_phase(
+        edit,
+        state,
+        definition.variations.clone(),
+        definition.traffic,
+        definition.targeting.clone(),
+    );
     state.state = ExperimentStatus::Running;
     state.started_ms = Some(edit.now_ms);
     Ok(())
 }
 
-fn stop(edit: &mut Edit, environment: &str, project: &str, definition: &Experiment, state: &mut ExperimentState) -> Result<()> {
+fn stop(
+    edit: &mut Edit,
+    environment: &str,
+    project: &str,
+    definition: &Experiment,
+    state: &mut ExperimentState,
+) -> Result<()> {
     state.state = ExperimentStatus::Stopped;
     state.stopped_ms = Some(edit.now_ms);
     if let Some(share) = &definition.layer {
@@ -99,14 +135,37 @@ fn stop(edit: &mut Edit, environment: &str, project: &str, definition: &Experime
     Ok(())
 }
 
-fn begin_phase(edit: &mut Edit, state: &mut ExperimentState, weights: Vec<Arm>, traffic: u32, targeting: Option<serde_json::Value>) {
+fn begin_phase(
+    edit: &mut Edit,
+    state: &mut ExperimentState,
+    weights: Vec<Arm>,
+    traffic: u32,
+    targeting: Option<serde_json::Value>,
+) {
     let number = state.phases.last().map_or(0, |phase| phase.phase) + 1;
     end_phase(state, edit.now_ms);
-    let next = PhaseSalts { traffic: edit.draw_salt(), split: edit.draw_salt() };
+    let next = PhaseSalts {
+        traffic: edit.draw_salt(),
+        split: edit.draw_salt(),
+    };
     let salts = std::mem::replace(&mut state.next_salts, next);
     let split = split::deal(&weights);
-    let epoch = Epoch { epoch: 1, started_ms: edit.now_ms, ended_ms: None, weights, split };
-    state.phases.push(Phase { phase: number, started_ms: edit.now_ms, ended_ms: None, salts, traffic, targeting, epochs: vec![epoch] });
+    let epoch = Epoch {
+        epoch: 1,
+        started_ms: edit.now_ms,
+        ended_ms: None,
+        weights,
+        split,
+    };
+    state.phases.push(Phase {
+        phase: number,
+        started_ms: edit.now_ms,
+        ended_ms: None,
+        salts,
+        traffic,
+        targeting,
+        epochs: vec![epoch],
+    });
 }
 
 fn end_phase(state: &mut ExperimentState, now_ms: i64) {
@@ -118,7 +177,12 @@ fn end_phase(state: &mut ExperimentState, now_ms: i64) {
     }
 }
 
-fn change_weights(edit: &mut Edit, definition: &Experiment, state: &mut ExperimentState, weights: &[Arm]) -> Result<()> {
+fn change_weights(
+    edit: &mut Edit,
+    definition: &Experiment,
+    state: &mut ExperimentState,
+    weights: &[Arm],
+) -> Result<()> {
     let mut problems = Problems::default();
     check_same_arms(definition, weights, &mut problems);
     problems.finish()?;
@@ -137,7 +201,13 @@ fn change_weights(edit: &mut Edit, definition: &Experiment, state: &mut Experime
             format!("after this change the split of `{}` would have more than {} ranges: begin a `new_phase` with these weights", definition.key, split::MAX_RANGES),
         )
     })?;
-    let next = Epoch { epoch: epoch.epoch + 1, started_ms: edit.now_ms, ended_ms: None, weights: weights.to_vec(), split };
+    let next = Epoch {
+        epoch: epoch.epoch + 1,
+        started_ms: edit.now_ms,
+        ended_ms: None,
+        weights: weights.to_vec(),
+        split,
+    };
     if let Some(phase) = state.phases.last_mut() {
         if let Some(epoch) = phase.epochs.last_mut() {
             epoch.ended_ms = Some(edit.now_ms);
@@ -147,15 +217,29 @@ fn change_weights(edit: &mut Edit, definition: &Experiment, state: &mut Experime
     Ok(())
 }
 
-fn resize(edit: &mut Edit, environment: &str, project: &str, definition: &Experiment, state: &mut ExperimentState, wanted: u32) -> Result<()> {
+fn resize(
+    edit: &mut Edit,
+    environment: &str,
+    project: &str,
+    definition: &Experiment,
+    state: &mut ExperimentState,
+    wanted: u32,
+) -> Result<()> {
     let Some(share) = &definition.layer else {
         return Err(ManageError::conflict(
             "no_layer",
-            format!("experiment `{}` is in no layer and has no slots: use `change_traffic`", definition.key),
+            format!(
+                "experiment `{}` is in no layer and has no slots: use `change_traffic`",
+                definition.key
+            ),
         ));
     };
     if !(1..=slots::SLOTS).contains(&wanted) {
-        return Err(ManageError::invalid("slots", format!("{wanted} is not a number of slots"), "give 1 to 1000"));
+        return Err(ManageError::invalid(
+            "slots",
+            format!("{wanted} is not a number of slots"),
+            "give 1 to 1000",
+        ));
     }
     let held = slots::count(&state.slots);
     match wanted.cmp(&held) {
@@ -174,13 +258,27 @@ fn resize(edit: &mut Edit, environment: &str, project: &str, definition: &Experi
 }
 
 /// Slots that others hold or that rest are never taken: that is what moves nobody.
-fn take_slots(edit: &Edit, environment: &str, project: &str, layer: &str, experiment: &str, wanted: u32) -> Result<Vec<(u32, u32)>> {
+fn take_slots(
+    edit: &Edit,
+    environment: &str,
+    project: &str,
+    layer: &str,
+    experiment: &str,
+    wanted: u32,
+) -> Result<Vec<(u32, u32)>> {
     let definition = &edit.model.find::<Layer>(project, layer)?.body;
     if definition.archived {
-        return Err(ManageError::conflict("archived", format!("layer `{layer}` is archived: take it out of the archive, or use another layer")));
+        return Err(ManageError::conflict(
+            "archived",
+            format!("layer `{layer}` is archived: take it out of the archive, or use another layer"),
+        ));
     }
     let state = &edit.model.find::<LayerState>(environment, layer)?.body;
-    let free = slots::free(held_slots(edit, environment, project, layer), &state.cooling, edit.now_ms);
+    let free = slots::free(
+        held_slots(edit, environment, project, layer),
+        &state.cooling,
+        edit.now_ms,
+    );
     slots::take(&free, wanted).map_err(|available| {
         let resting: Vec<_> = state.cooling.iter().filter(|slots| slots.until_ms > edit.now_ms).map(|slots| (slots.from, slots.to)).collect();
         let resting = slots::count(&slots::merge(resting));
@@ -205,14 +303,26 @@ pub fn held_slots(edit: &Edit, environment: &str, project: &str, layer: &str) ->
         .collect()
 }
 
-fn cool(edit: &mut Edit, environment: &str, project: &str, layer: &str, experiment: &str, freed: &[(u32, u32)]) -> Result<()> {
+fn cool(
+    edit: &mut Edit,
+    environment: &str,
+    project: &str,
+    layer: &str,
+    experiment: &str,
+    freed: &[(u32, u32)],
+) -> Result<()> {
     let days = edit.model.find::<Layer>(project, layer)?.body.cooldown_days;
     let now_ms = edit.now_ms;
     let until_ms = now_ms + i64::from(days) * DAY_MS;
     edit.modify(environment, layer, |state: &mut LayerState| {
         state.cooling.retain(|slots| slots.until_ms > now_ms);
         if until_ms > now_ms {
-            state.cooling.extend(freed.iter().map(|&(from, to)| CoolingSlots { from, to, until_ms, experiment: experiment.to_owned() }));
+            state.cooling.extend(freed.iter().map(|&(from, to)| CoolingSlots {
+                from,
+                to,
+                until_ms,
+                experiment: experiment.to_owned(),
+            }));
         }
     })
 }
@@ -222,9 +332,17 @@ fn check_same_arms(definition: &Experiment, weights: &[Arm], problems: &mut Prob
     check_weights("variations", weights, problems);
     for (index, arm) in weights.iter().enumerate() {
         problems.check(
-            definition.variations.iter().any(|known| known.variation == arm.variation),
+            definition
+                .variations
+                .iter()
+                .any(|known| known.variation == arm.variation),
             &format!("variations[{index}].variation"),
-            || format!("`{}` is not a variation of experiment `{}`", arm.variation, definition.key),
+            || {
+                format!(
+                    "`{}` is not a variation of experiment `{}`",
+                    arm.variation, definition.key
+                )
+            },
             "name the experiment's own variations; to compare others, clone it",
         );
     }
@@ -243,11 +361,18 @@ fn current_phase(state: &ExperimentState) -> Result<Phase> {
 }
 
 fn current_epoch(phase: &Phase) -> Result<Epoch> {
-    phase.epoch().cloned().ok_or_else(|| ManageError::Store(format!("phase {} has no epoch: restore the store from a backup", phase.phase)))
+    phase.epoch().cloned().ok_or_else(|| {
+        ManageError::Store(format!(
+            "phase {} has no epoch: restore the store from a backup",
+            phase.phase
+        ))
+    })
 }
 
 fn no_phase(key: &str) -> ManageError {
-    ManageError::Store(format!("experiment `{key}` is live and has no phase: restore the store from a backup"))
+    ManageError::Store(format!(
+        "experiment `{key}` is live and has no phase: restore the store from a backup"
+    ))
 }
 
 fn nothing_to_do(message: String) -> ManageError {

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::definition::{Environment, Experiment, Flag, FlagRule, Holdout, Layer, Metric, Project, Segment, Stored, Workspace};
+use crate::definition::{
+    Environment, Experiment, Flag, FlagRule, Holdout, Layer, Metric, Project, Segment, Stored, Workspace,
+};
 use crate::edit::Edit;
 use crate::idlist::EncodedList;
 use crate::model::{INSTALLATION, Model, Record};
 use crate::problem::{ManageError, Problems, Result};
 use crate::salts::random_alias;
-use crate::state::{ExperimentState, ExperimentStatus, FlagState, HoldoutState, LayerState, PhaseSalts, PublishState, SegmentState};
+use crate::state::{
+    ExperimentState, ExperimentStatus, FlagState, HoldoutState, LayerState, PhaseSalts, PublishState, SegmentState,
+};
 use crate::validate;
 
 /// Environments in an installation. Each keeps its manifests in memory.
@@ -35,7 +39,11 @@ pub fn create<T: Definition>(edit: &mut Edit, project: &str, mut body: T) -> Res
     if T::table(&edit.model).count(project) >= T::MAX {
         return Err(ManageError::conflict(
             "too_many",
-            format!("project `{project}` has {} of kind {}, the most it may have: use another project", T::MAX, T::KIND),
+            format!(
+                "project `{project}` has {} of kind {}, the most it may have: use another project",
+                T::MAX,
+                T::KIND
+            ),
         ));
     }
     body.keep_own(None, edit)?;
@@ -51,11 +59,21 @@ pub fn create<T: Definition>(edit: &mut Edit, project: &str, mut body: T) -> Res
 }
 
 /// Replaces a definition, when it still has the version that the caller read.
-pub fn update<T: Definition>(edit: &mut Edit, project: &str, key: &str, mut body: T, version: Option<u64>) -> Result<Arc<Stored<T>>> {
+pub fn update<T: Definition>(
+    edit: &mut Edit,
+    project: &str,
+    key: &str,
+    mut body: T,
+    version: Option<u64>,
+) -> Result<Arc<Stored<T>>> {
     let stored = Arc::clone(edit.model.find::<T>(project, key)?);
     check_version(&stored, key, version)?;
     if body.key() != key {
-        return Err(ManageError::invalid("key", format!("the key `{key}` never changes"), "leave it as it is, or create another"));
+        return Err(ManageError::invalid(
+            "key",
+            format!("the key `{key}` never changes"),
+            "leave it as it is, or create another",
+        ));
     }
     body.keep_own(Some(&stored.body), edit)?;
     let mut problems = Problems::default();
@@ -72,9 +90,12 @@ pub fn update<T: Definition>(edit: &mut Edit, project: &str, key: &str, mut body
 pub fn check_version<T: Record>(stored: &Stored<T>, key: &str, version: Option<u64>) -> Result<()> {
     match version {
         None => Err(ManageError::VersionRequired(T::KIND, key.to_owned())),
-        Some(given) if given != stored.version => {
-            Err(ManageError::VersionConflict { kind: T::KIND, key: key.to_owned(), current: stored.version, given })
-        }
+        Some(given) if given != stored.version => Err(ManageError::VersionConflict {
+            kind: T::KIND,
+            key: key.to_owned(),
+            current: stored.version,
+            given,
+        }),
         Some(_) => Ok(()),
     }
 }
@@ -93,7 +114,12 @@ impl Definition for Layer {
         if edit.model.layer_states.get(environment, &self.key).is_some() {
             return Ok(());
         }
-        let state = LayerState { key: self.key.clone(), salt: edit.draw_salt(), alias: random_alias(), cooling: Vec::new() };
+        let state = LayerState {
+            key: self.key.clone(),
+            salt: edit.draw_salt(),
+            alias: random_alias(),
+            cooling: Vec::new(),
+        };
         edit.create(environment, state)
     }
 }
@@ -112,7 +138,11 @@ impl Definition for Holdout {
         if edit.model.holdout_states.get(environment, &self.key).is_some() {
             return Ok(());
         }
-        let state = HoldoutState { key: self.key.clone(), salt: edit.draw_salt(), alias: random_alias() };
+        let state = HoldoutState {
+            key: self.key.clone(),
+            salt: edit.draw_salt(),
+            alias: random_alias(),
+        };
         edit.create(environment, state)
     }
 }
@@ -130,7 +160,9 @@ impl Definition for Segment {
     fn keep_own(&mut self, before: Option<&Self>, edit: &mut Edit) -> Result<()> {
         let Some(list) = &mut self.list else { return Ok(()) };
         match before.and_then(|before| before.list.as_ref()) {
-            Some(before) => (list.count, list.sha256, list.salt) = (before.count, before.sha256.clone(), before.salt.clone()),
+            Some(before) => {
+                (list.count, list.sha256, list.salt) = (before.count, before.sha256.clone(), before.salt.clone())
+            }
             None => {
                 list.salt = edit.draw_salt();
                 let empty = crate::idlist::empty(&list.salt);
@@ -145,7 +177,13 @@ impl Definition for Segment {
         if edit.model.segment_states.get(environment, &self.key).is_some() {
             return Ok(());
         }
-        edit.create(environment, SegmentState { key: self.key.clone(), alias: random_alias() })
+        edit.create(
+            environment,
+            SegmentState {
+                key: self.key.clone(),
+                alias: random_alias(),
+            },
+        )
     }
 }
 
@@ -172,7 +210,11 @@ impl Definition for Flag {
     }
 
     fn settle(&self, edit: &mut Edit, environment: &str) -> Result<()> {
-        let known = edit.model.flag_states.get(environment, &self.key).map(|stored| stored.body.clone());
+        let known = edit
+            .model
+            .flag_states
+            .get(environment, &self.key)
+            .map(|stored| stored.body.clone());
         let is_new = known.is_none();
         let mut state = known.unwrap_or_else(|| FlagState {
             key: self.key.clone(),
@@ -185,20 +227,30 @@ impl Definition for Flag {
         });
         // What a removed rule or variation had is kept: should it come back, its units find themselves where they were.
         for variation in &self.variations {
-            state.variation_aliases.entry(variation.key.clone()).or_insert_with(random_alias);
+            state
+                .variation_aliases
+                .entry(variation.key.clone())
+                .or_insert_with(random_alias);
         }
         for rule in &self.rules {
             if matches!(rule, FlagRule::Experiment { .. }) {
                 continue;
             }
-            state.rule_aliases.entry(rule.id().to_owned()).or_insert_with(random_alias);
+            state
+                .rule_aliases
+                .entry(rule.id().to_owned())
+                .or_insert_with(random_alias);
             if let FlagRule::Rollout(rollout) = rule
                 && !state.rollout_salts.contains_key(&rollout.id)
             {
                 state.rollout_salts.insert(rollout.id.clone(), edit.draw_salt());
             }
         }
-        if is_new { edit.create(environment, state) } else { edit.update(environment, state) }
+        if is_new {
+            edit.create(environment, state)
+        } else {
+            edit.update(environment, state)
+        }
     }
 }
 
@@ -216,7 +268,10 @@ impl Definition for Experiment {
         if edit.model.experiment_states.get(environment, &self.key).is_some() {
             return Ok(());
         }
-        let next_salts = PhaseSalts { traffic: edit.draw_salt(), split: edit.draw_salt() };
+        let next_salts = PhaseSalts {
+            traffic: edit.draw_salt(),
+            split: edit.draw_salt(),
+        };
         let state = ExperimentState {
             key: self.key.clone(),
             state: ExperimentStatus::Draft,
@@ -249,7 +304,12 @@ pub fn create_project(edit: &mut Edit, project: Project) -> Result<Arc<Stored<Pr
     let mut problems = Problems::default();
     validate::place(&project.key, &project.name, &mut problems);
     let there = edit.model.workspaces.get(INSTALLATION, &project.workspace).is_some();
-    problems.check(there, "workspace", || format!("there is no workspace `{}`", project.workspace), "create it first");
+    problems.check(
+        there,
+        "workspace",
+        || format!("there is no workspace `{}`", project.workspace),
+        "create it first",
+    );
     problems.finish()?;
     let key = project.key.clone();
     edit.create(INSTALLATION, project)?;
@@ -261,14 +321,27 @@ pub fn create_environment(edit: &mut Edit, environment: Environment) -> Result<A
     let mut problems = Problems::default();
     validate::place(&environment.key, &environment.name, &mut problems);
     let there = edit.model.projects.get(INSTALLATION, &environment.project).is_some();
-    problems.check(there, "project", || format!("there is no project `{}`", environment.project), "create it first");
+    problems.check(
+        there,
+        "project",
+        || format!("there is no project `{}`", environment.project),
+        "create it first",
+    );
     problems.finish()?;
     if edit.model.environments.count(INSTALLATION) >= MAX_ENVIRONMENTS {
-        return Err(ManageError::conflict("too_many", format!("there are {MAX_ENVIRONMENTS} environments, the most there may be: run another installation")));
+        return Err(ManageError::conflict(
+            "too_many",
+            format!("there are {MAX_ENVIRONMENTS} environments, the most there may be: run another installation"),
+        ));
     }
     let (key, project) = (environment.key.clone(), environment.project.clone());
     edit.create(INSTALLATION, environment)?;
-    let state = PublishState { key: key.clone(), generation: 1, manifest_version: 0, obfuscation_salt: edit.draw_salt() };
+    let state = PublishState {
+        key: key.clone(),
+        generation: 1,
+        manifest_version: 0,
+        obfuscation_salt: edit.draw_salt(),
+    };
     edit.create(&key, state)?;
     settle_all::<Layer>(edit, &project, &key)?;
     settle_all::<Holdout>(edit, &project, &key)?;
@@ -295,7 +368,13 @@ pub fn upload_ids(edit: &mut Edit, project: &str, key: &str, upload: &EncodedLis
 }
 
 /// Copies an experiment's definition under another key. In every environment it is a draft with salts of its own, so nobody's old variation follows them.
-pub fn clone_experiment(edit: &mut Edit, project: &str, from: &str, key: &str, name: Option<String>) -> Result<Arc<Stored<Experiment>>> {
+pub fn clone_experiment(
+    edit: &mut Edit,
+    project: &str,
+    from: &str,
+    key: &str,
+    name: Option<String>,
+) -> Result<Arc<Stored<Experiment>>> {
     let mut copy = edit.model.find::<Experiment>(project, from)?.body.clone();
     copy.name = name.unwrap_or_else(|| format!("Copy of {}", if copy.name.is_empty() { from } else { &copy.name }));
     key.clone_into(&mut copy.key);

@@ -81,29 +81,66 @@ pub fn of(model: &Model) -> Catalog {
         let mut phases: Vec<CatalogPhase> = model
             .experiments
             .scope(project)
-            .filter_map(|experiment| Some((&experiment.body, &model.experiment_states.get(environment, &experiment.body.key)?.body)))
-            .flat_map(|(experiment, state)| state.phases.iter().map(move |phase| experiment_phase(model, project, environment, experiment, state, phase)))
+            .filter_map(|experiment| {
+                Some((
+                    &experiment.body,
+                    &model.experiment_states.get(environment, &experiment.body.key)?.body,
+                ))
+            })
+            .flat_map(|(experiment, state)| {
+                state
+                    .phases
+                    .iter()
+                    .map(move |phase| experiment_phase(model, project, environment, experiment, state, phase))
+            })
             .collect();
         phases.extend(holdouts(model, project, environment));
         (environment.clone(), phases)
     });
-    Catalog { environments: environments.collect() }
+    Catalog {
+        environments: environments.collect(),
+    }
 }
 
-fn experiment_phase(model: &Model, project: &str, environment: &str, experiment: &Experiment, state: &ExperimentState, phase: &Phase) -> CatalogPhase {
+fn experiment_phase(
+    model: &Model,
+    project: &str,
+    environment: &str,
+    experiment: &Experiment,
+    state: &ExperimentState,
+    phase: &Phase,
+) -> CatalogPhase {
     let flag = model.flags.get(project, &experiment.flag).map(|flag| &flag.body);
-    let flag_state: Option<&FlagState> = model.flag_states.get(environment, &experiment.flag).map(|state| &state.body);
+    let flag_state: Option<&FlagState> = model
+        .flag_states
+        .get(environment, &experiment.flag)
+        .map(|state| &state.body);
     let control = experiment.control.as_ref().or(flag.map(|flag| &flag.off));
-    let weight_of = |weights: &[Arm], variation: &str| weights.iter().find(|arm| arm.variation == variation).map_or(0, |arm| arm.weight);
+    let weight_of = |weights: &[Arm], variation: &str| {
+        weights
+            .iter()
+            .find(|arm| arm.variation == variation)
+            .map_or(0, |arm| arm.weight)
+    };
     let newest = phase.epoch().map_or(&[][..], |epoch| &epoch.weights);
     let variations = experiment.variations.iter().map(|arm| CatalogVariation {
         variation: arm.variation.clone(),
-        alias: flag_state.and_then(|state| state.variation_aliases.get(&arm.variation)).cloned().unwrap_or_default(),
+        alias: flag_state
+            .and_then(|state| state.variation_aliases.get(&arm.variation))
+            .cloned()
+            .unwrap_or_default(),
         weight: weight_of(newest, &arm.variation),
         is_control: control == Some(&arm.variation),
     });
     let epochs = phase.epochs.iter().map(|epoch| {
-        (epoch.epoch, experiment.variations.iter().map(|arm| weight_of(&epoch.weights, &arm.variation)).collect())
+        (
+            epoch.epoch,
+            experiment
+                .variations
+                .iter()
+                .map(|arm| weight_of(&epoch.weights, &arm.variation))
+                .collect(),
+        )
     });
     CatalogPhase {
         experiment: experiment.key.clone(),
@@ -121,7 +158,10 @@ fn experiment_phase(model: &Model, project: &str, environment: &str, experiment:
 }
 
 fn metrics(model: &Model, project: &str, experiment: &Experiment) -> Vec<CatalogMetric> {
-    let used = experiment.metrics.iter().filter_map(|used| Some(metric(&model.metrics.get(project, &used.metric)?.body, used.role)));
+    let used = experiment
+        .metrics
+        .iter()
+        .filter_map(|used| Some(metric(&model.metrics.get(project, &used.metric)?.body, used.role)));
     used.collect()
 }
 
@@ -148,14 +188,28 @@ fn holdouts(model: &Model, project: &str, environment: &str) -> Vec<CatalogPhase
     };
     let mut phases = Vec::new();
     for holdout in model.holdouts.scope(project).map(|holdout| &holdout.body) {
-        let users: Vec<_> = model.experiments.scope(project).map(|experiment| &experiment.body).filter(|experiment| experiment.holdouts.contains(&holdout.key)).collect();
-        let Some(started_ms) = users.iter().filter_map(|experiment| started(experiment)).min() else { continue };
-        let Some(state) = model.holdout_states.get(environment, &holdout.key) else { continue };
+        let users: Vec<_> = model
+            .experiments
+            .scope(project)
+            .map(|experiment| &experiment.body)
+            .filter(|experiment| experiment.holdouts.contains(&holdout.key))
+            .collect();
+        let Some(started_ms) = users.iter().filter_map(|experiment| started(experiment)).min() else {
+            continue;
+        };
+        let Some(state) = model.holdout_states.get(environment, &holdout.key) else {
+            continue;
+        };
         let mut measured: BTreeMap<String, CatalogMetric> = BTreeMap::new();
         for used in users.iter().flat_map(|experiment| metrics(model, project, experiment)) {
             measured.entry(used.metric.clone()).or_insert(used);
         }
-        let arm = |variation: &str, weight: u32, is_control: bool| CatalogVariation { variation: variation.into(), alias: variation.into(), weight, is_control };
+        let arm = |variation: &str, weight: u32, is_control: bool| CatalogVariation {
+            variation: variation.into(),
+            alias: variation.into(),
+            weight,
+            is_control,
+        };
         phases.push(CatalogPhase {
             experiment: holdout.key.clone(),
             is_holdout: true,
@@ -165,7 +219,10 @@ fn holdouts(model: &Model, project: &str, environment: &str) -> Vec<CatalogPhase
             ended_ms: None,
             planned_end_ms: None,
             alias: state.body.alias.clone(),
-            variations: vec![arm("held", holdout.share, true), arm("open", 10_000 - holdout.share, false)],
+            variations: vec![
+                arm("held", holdout.share, true),
+                arm("open", 10_000 - holdout.share, false),
+            ],
             epoch_weights: BTreeMap::from([(1, vec![holdout.share, 10_000 - holdout.share])]),
             metrics: measured.into_values().collect(),
         });

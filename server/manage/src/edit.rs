@@ -60,7 +60,14 @@ pub struct Edit {
 impl Edit {
     /// Begins a change of `model` at `now_ms`.
     pub fn new(model: Model, now_ms: i64) -> Self {
-        Self { model, now_ms, changes: BTreeMap::new(), drawn: Vec::new(), lists: Vec::new(), notes: Vec::new() }
+        Self {
+            model,
+            now_ms,
+            changes: BTreeMap::new(),
+            drawn: Vec::new(),
+            lists: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Adds a record that must not be there yet.
@@ -68,7 +75,11 @@ impl Edit {
         if T::table(&self.model).get(scope, body.key()).is_some() {
             return Err(ManageError::conflict(
                 "already_exists",
-                format!("there is a {} `{}` already: choose another key, or change that one", T::KIND, body.key()),
+                format!(
+                    "there is a {} `{}` already: choose another key, or change that one",
+                    T::KIND,
+                    body.key()
+                ),
             ));
         }
         self.put(scope, body)
@@ -93,7 +104,8 @@ impl Edit {
         let key = body.key().to_owned();
         let at = (T::KIND, scope.to_owned(), key.clone());
         let present = T::table(&self.model).get(scope, &key);
-        let (created_ms, present_version) = present.map_or((self.now_ms, None), |stored| (stored.created_ms, Some(stored.version)));
+        let (created_ms, present_version) =
+            present.map_or((self.now_ms, None), |stored| (stored.created_ms, Some(stored.version)));
         let after = to_value(&body)?;
         let version = match self.changes.get_mut(&at) {
             Some(change) => {
@@ -118,7 +130,12 @@ impl Edit {
                 version
             }
         };
-        let stored = Stored { version, created_ms, updated_ms: self.now_ms, body };
+        let stored = Stored {
+            version,
+            created_ms,
+            updated_ms: self.now_ms,
+            body,
+        };
         T::table_mut(&mut self.model).insert(scope, &key, stored);
         Ok(())
     }
@@ -129,7 +146,11 @@ impl Edit {
             let salt = salts::random_text(salts::SALT_LENGTH);
             let (state, length) = salts::fingerprint(&salt);
             if Arc::make_mut(&mut self.model.salts).insert((state, length)) {
-                self.drawn.push(DrawnSalt { salt: salt.clone(), state, length });
+                self.drawn.push(DrawnSalt {
+                    salt: salt.clone(),
+                    state,
+                    length,
+                });
                 return salt;
             }
         }
@@ -185,11 +206,15 @@ impl Edit {
     }
 
     /// The parts: the model, the changed documents, the drawn salts, the added lists.
-    pub fn into_parts(self) -> (Model, Vec<Change>, Vec<DrawnSalt>, Vec<(String, Arc<[u8]>)>) {
+    pub fn into_parts(self) -> Parts {
         (self.model, self.changes.into_values().collect(), self.drawn, self.lists)
     }
 }
 
+/// What [`Edit::into_parts`] gives.
+pub type Parts = (Model, Vec<Change>, Vec<DrawnSalt>, Vec<(String, Arc<[u8]>)>);
+
 fn to_value<T: serde::Serialize>(body: &T) -> Result<Value> {
-    serde_json::to_value(body).map_err(|error| ManageError::Store(format!("a document can't be written as JSON: {error}")))
+    serde_json::to_value(body)
+        .map_err(|error| ManageError::Store(format!("a document can't be written as JSON: {error}")))
 }

@@ -26,11 +26,22 @@ pub struct EncodedList {
 /// Reads one id a line: `\n` or `\r\n` ends it, empty lines are passed over, nothing is trimmed.
 pub fn from_text(salt: &str, text: &[u8]) -> Result<EncodedList> {
     if text.len() > MAX_UPLOAD_BYTES {
-        return Err(ManageError::TooLarge(format!("the list has {} bytes; at most {MAX_UPLOAD_BYTES} are taken: split it into several segments", text.len())));
+        return Err(ManageError::TooLarge(format!(
+            "the list has {} bytes; at most {MAX_UPLOAD_BYTES} are taken: split it into several segments",
+            text.len()
+        )));
     }
     let text = std::str::from_utf8(text).map_err(|error| {
-        let line = text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        ManageError::invalid(format!("line {line}"), "the text is not UTF-8", "send one id a line, in UTF-8")
+        let line = text[..error.valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
+        ManageError::invalid(
+            format!("line {line}"),
+            "the text is not UTF-8",
+            "send one id a line, in UTF-8",
+        )
     })?;
     let mut list = IdListBuilder::new(salt);
     let mut count = 0;
@@ -40,11 +51,17 @@ pub fn from_text(salt: &str, text: &[u8]) -> Result<EncodedList> {
             continue;
         }
         if count == MAX_IDS {
-            return Err(ManageError::TooLarge(format!("the list has more than {MAX_IDS} ids: split it into several segments")));
+            return Err(ManageError::TooLarge(format!(
+                "the list has more than {MAX_IDS} ids: split it into several segments"
+            )));
         }
         count += 1;
         list.add(id).map_err(|error| {
-            ManageError::invalid(format!("line {}", index + 1), error.to_string(), format!("send ids of 1 to {MAX_UNIT_BYTES} bytes, one a line"))
+            ManageError::invalid(
+                format!("line {}", index + 1),
+                error.to_string(),
+                format!("send ids of 1 to {MAX_UNIT_BYTES} bytes, one a line"),
+            )
         })?;
     }
     Ok(encoded(list))
@@ -52,7 +69,11 @@ pub fn from_text(salt: &str, text: &[u8]) -> Result<EncodedList> {
 
 fn encoded(list: IdListBuilder) -> EncodedList {
     let blob = list.build();
-    EncodedList { bytes: blob.bytes.into(), sha256: blob.sha256, count: blob.count }
+    EncodedList {
+        bytes: blob.bytes.into(),
+        sha256: blob.sha256,
+        count: blob.count,
+    }
 }
 
 /// A list of nobody.
@@ -63,7 +84,11 @@ pub fn empty(salt: &str) -> EncodedList {
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,10 +106,14 @@ mod tests {
 
     #[test]
     fn faults_name_the_line() {
-        let Err(ManageError::Invalid(problems)) = from_text("s", b"ok\nok\n\xff") else { panic!("taken") };
+        let Err(ManageError::Invalid(problems)) = from_text("s", b"ok\nok\n\xff") else {
+            panic!("taken")
+        };
         assert_eq!(problems[0].field, "line 3");
         let long = format!("a\n{}", "x".repeat(MAX_UNIT_BYTES + 1));
-        let Err(ManageError::Invalid(problems)) = from_text("s", long.as_bytes()) else { panic!("taken") };
+        let Err(ManageError::Invalid(problems)) = from_text("s", long.as_bytes()) else {
+            panic!("taken")
+        };
         assert_eq!(problems[0].field, "line 2");
     }
 

@@ -79,28 +79,59 @@ pub struct ActionParameters {
 }
 
 /// The names of all actions.
-pub const ACTIONS: [&str; 12] =
-    ["start", "pause", "resume", "stop", "ship", "kill", "unkill", "new_phase", "change_weights", "change_traffic", "resize", "archive"];
+pub const ACTIONS: [&str; 12] = [
+    "start",
+    "pause",
+    "resume",
+    "stop",
+    "ship",
+    "kill",
+    "unkill",
+    "new_phase",
+    "change_weights",
+    "change_traffic",
+    "resize",
+    "archive",
+];
 
 impl ExperimentAction {
     /// An action by its name (`-` for `_` is fine) with its parameters; a parameter that is missing, or that it does not take, is a fault.
     pub fn from_parts(name: &str, parameters: ActionParameters) -> Result<Self> {
         let mut left = parameters;
-        let missing = |field: &str| ManageError::invalid(field, format!("`{name}` needs `{field}`"), "send it in the body");
+        let missing =
+            |field: &str| ManageError::invalid(field, format!("`{name}` needs `{field}`"), "send it in the body");
         let action = match name.replace('-', "_").as_str() {
             "start" => Self::Start,
             "pause" => Self::Pause,
             "resume" => Self::Resume,
             "stop" => Self::Stop,
-            "ship" => Self::Ship { variation: left.variation.take().ok_or_else(|| missing("variation"))? },
+            "ship" => Self::Ship {
+                variation: left.variation.take().ok_or_else(|| missing("variation"))?,
+            },
             "kill" => Self::Kill,
             "unkill" => Self::Unkill,
-            "new_phase" => Self::NewPhase { variations: left.variations.take(), traffic: left.traffic.take(), targeting: left.targeting.take() },
-            "change_weights" => Self::ChangeWeights { variations: left.variations.take().ok_or_else(|| missing("variations"))? },
-            "change_traffic" => Self::ChangeTraffic { traffic: left.traffic.take().ok_or_else(|| missing("traffic"))? },
-            "resize" => Self::Resize { slots: left.slots.take().ok_or_else(|| missing("slots"))? },
+            "new_phase" => Self::NewPhase {
+                variations: left.variations.take(),
+                traffic: left.traffic.take(),
+                targeting: left.targeting.take(),
+            },
+            "change_weights" => Self::ChangeWeights {
+                variations: left.variations.take().ok_or_else(|| missing("variations"))?,
+            },
+            "change_traffic" => Self::ChangeTraffic {
+                traffic: left.traffic.take().ok_or_else(|| missing("traffic"))?,
+            },
+            "resize" => Self::Resize {
+                slots: left.slots.take().ok_or_else(|| missing("slots"))?,
+            },
             "archive" => Self::Archive,
-            _ => return Err(ManageError::NotFound { kind: "action", key: name.to_owned(), place: format!("; there are {}", ACTIONS.join(", ")) }),
+            _ => {
+                return Err(ManageError::NotFound {
+                    kind: "action",
+                    key: name.to_owned(),
+                    place: format!("; there are {}", ACTIONS.join(", ")),
+                });
+            }
         };
         let surplus = [
             ("variation", left.variation.is_some()),
@@ -110,7 +141,11 @@ impl ExperimentAction {
             ("slots", left.slots.is_some()),
         ];
         match surplus.iter().find(|(_, there)| *there) {
-            Some((field, _)) => Err(ManageError::invalid(*field, format!("`{name}` takes no `{field}`"), "leave it out")),
+            Some((field, _)) => Err(ManageError::invalid(
+                *field,
+                format!("`{name}` takes no `{field}`"),
+                "leave it out",
+            )),
             None => Ok(action),
         }
     }
@@ -141,7 +176,9 @@ impl ExperimentAction {
             Self::Pause => &[Running],
             Self::Resume => &[Paused],
             Self::Stop | Self::Ship { .. } | Self::Kill | Self::Unkill => &[Running, Paused],
-            Self::NewPhase { .. } | Self::ChangeWeights { .. } | Self::ChangeTraffic { .. } | Self::Resize { .. } => &[Running, Paused],
+            Self::NewPhase { .. } | Self::ChangeWeights { .. } | Self::ChangeTraffic { .. } | Self::Resize { .. } => {
+                &[Running, Paused]
+            }
             Self::Archive => &[Draft, Stopped],
         }
     }
@@ -156,7 +193,10 @@ impl ExperimentAction {
             };
             return if idle {
                 let now = if state.killed { "killed already" } else { "not killed" };
-                Err(ManageError::conflict("wrong_state", format!("experiment `{}` is {now}: there is nothing to do", state.key)))
+                Err(ManageError::conflict(
+                    "wrong_state",
+                    format!("experiment `{}` is {now}: there is nothing to do", state.key),
+                ))
             } else {
                 Ok(())
             };

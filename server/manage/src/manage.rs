@@ -37,7 +37,11 @@ pub struct ManageConfig {
 
 impl Default for ManageConfig {
     fn default() -> Self {
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        let clock = || {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        };
         Self { clock: Arc::new(clock) }
     }
 }
@@ -84,7 +88,12 @@ impl Shared {
 
     /// The environments that have published something.
     pub fn environments(&self) -> Vec<String> {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Makes a stored change visible: the model, the API keys, the manifests.
@@ -95,7 +104,9 @@ impl Shared {
         if !manifests.is_empty() {
             let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
             for manifest in manifests {
-                let sender = published.entry(manifest.environment.clone()).or_insert_with(|| watch::Sender::new(None));
+                let sender = published
+                    .entry(manifest.environment.clone())
+                    .or_insert_with(|| watch::Sender::new(None));
                 sender.send_replace(Some(Arc::new(manifest)));
             }
         }
@@ -107,9 +118,20 @@ fn api_keys(model: &Model) -> HashMap<[u8; 32], KeyInfo> {
     let mut keys = HashMap::new();
     for environment in model.environments.scope(INSTALLATION) {
         let environment = &environment.body.key;
-        for key in model.keys.scope(environment).filter(|key| key.body.revoked_ms.is_none()) {
+        for key in model
+            .keys
+            .scope(environment)
+            .filter(|key| key.body.revoked_ms.is_none())
+        {
             if let Some(hash) = unhex(&key.body.sha256) {
-                keys.insert(hash, KeyInfo { key_id: key.body.key.clone(), kind: key.body.kind, environment: environment.clone() });
+                keys.insert(
+                    hash,
+                    KeyInfo {
+                        key_id: key.body.key.clone(),
+                        kind: key.body.kind,
+                        environment: environment.clone(),
+                    },
+                );
             }
         }
     }
@@ -134,7 +156,9 @@ pub struct Manage {
 
 impl std::fmt::Debug for Manage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Manage").field("environments", &self.shared.environments()).finish_non_exhaustive()
+        f.debug_struct("Manage")
+            .field("environments", &self.shared.environments())
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +166,10 @@ impl Manage {
     /// Opens a data directory. At the first start it makes the store, the admin token, and workspace, project and environment `default`/`default`/`production` with a
     /// key of each kind. Blocks while it reads; the last published manifests are in force when it returns.
     pub fn open(dir: &Path, config: ManageConfig) -> Result<Arc<Self>> {
-        std::fs::create_dir_all(dir).map_err(|error| ManageError::File { path: dir.display().to_string(), message: error.to_string() })?;
+        std::fs::create_dir_all(dir).map_err(|error| ManageError::File {
+            path: dir.display().to_string(),
+            message: error.to_string(),
+        })?;
         let admin_token = secrets::admin_token(&dir.join(ADMIN_TOKEN_FILE))?;
         let database = dir.join("definitions.sqlite");
         let mut store = SqliteStore::open(&database)?;
@@ -175,12 +202,23 @@ impl Manage {
 
     /// The manifests of an environment, now and whenever they change. None: there is no such environment.
     pub fn subscribe(&self, environment: &str) -> Option<watch::Receiver<Option<Arc<Published>>>> {
-        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).get(environment).map(PublishedSender::subscribe)
+        self.shared
+            .published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(environment)
+            .map(PublishedSender::subscribe)
     }
 
     /// What is in force in an environment.
     pub fn current(&self, environment: &str) -> Option<Arc<Published>> {
-        self.shared.published.read().unwrap_or_else(PoisonError::into_inner).get(environment)?.borrow().clone()
+        self.shared
+            .published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(environment)?
+            .borrow()
+            .clone()
     }
 
     /// The environments that have published something, by key.
@@ -197,7 +235,11 @@ impl Manage {
     /// Whether this is the admin token, in constant time: hashes are compared, every byte of them.
     pub fn is_admin_token(&self, token: &str) -> bool {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        self.admin_token.iter().zip(hash).fold(0, |difference, (known, given)| difference | (known ^ given)) == 0
+        self.admin_token
+            .iter()
+            .zip(hash)
+            .fold(0, |difference, (known, given)| difference | (known ^ given))
+            == 0
     }
 
     /// The bytes of an id list that a segment names now.
@@ -207,12 +249,20 @@ impl Manage {
 
     /// Keys that verify the override tokens of an environment; of an unknown one, none.
     pub fn override_public_keys(&self, environment: &str) -> KeySet {
-        self.shared.signing.load().of(environment).map_or_else(|_| KeySet::new(), |keys| keys.overrides.public())
+        self.shared
+            .signing
+            .load()
+            .of(environment)
+            .map_or_else(|_| KeySet::new(), |keys| keys.overrides.public())
     }
 
     /// Keys that verify the manifests of an environment; of an unknown one, none.
     pub fn manifest_public_keys(&self, environment: &str) -> KeySet {
-        self.shared.signing.load().of(environment).map_or_else(|_| KeySet::new(), |keys| keys.manifest.public())
+        self.shared
+            .signing
+            .load()
+            .of(environment)
+            .map_or_else(|_| KeySet::new(), |keys| keys.manifest.public())
     }
 
     /// What the results pipelines need to know, by environment.
@@ -236,12 +286,19 @@ impl Manage {
     }
 
     /// Makes a change: all of it, or nothing. When it returns, it is on disk and in force.
-    pub async fn change<T: Send + 'static>(&self, deed: Deed, work: impl FnOnce(&mut Edit) -> Result<T> + Send + 'static) -> Result<T> {
+    pub async fn change<T: Send + 'static>(
+        &self,
+        deed: Deed,
+        work: impl FnOnce(&mut Edit) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.writer.run(move |writer| writer.change(deed, work)).await
     }
 
     /// Reads history (audit, published versions) on its own connection.
-    pub(crate) async fn history<T: Send + 'static>(&self, work: impl FnOnce(&mut dyn DefinitionStore) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn history<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn DefinitionStore) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.reader.run(move |store| work(store.as_mut())).await
     }
 
@@ -253,16 +310,50 @@ impl Manage {
 /// Default rooms and keys. The keys are written before they are stored, so that no start leaves keys nobody has.
 fn first_start(writer: &mut Writer, keys_file: &Path) -> Result<()> {
     let kinds = [KeyKind::Server, KeyKind::Client, KeyKind::Sidecar];
-    let minted: Vec<_> = kinds.iter().map(|kind| mint_key(*kind, "made at the first start")).collect();
-    let texts: BTreeMap<_, _> = minted.iter().map(|(key, text)| (key.kind.as_str(), text.as_str())).collect();
+    let minted: Vec<_> = kinds
+        .iter()
+        .map(|kind| mint_key(*kind, "made at the first start"))
+        .collect();
+    let texts: BTreeMap<_, _> = minted
+        .iter()
+        .map(|(key, text)| (key.kind.as_str(), text.as_str()))
+        .collect();
     let text = serde_json::to_vec_pretty(&texts).map_err(|error| ManageError::Store(error.to_string()))?;
     secrets::write(keys_file, &text)?;
-    let deed = Deed { actor: "system".into(), action: "installation.first_start".into(), target: "workspace/default".into(), project: None, environment: None };
+    let deed = Deed {
+        actor: "system".into(),
+        action: "installation.first_start".into(),
+        target: "workspace/default".into(),
+        project: None,
+        environment: None,
+    };
     writer.change(deed, |edit| {
-        author::create_workspace(edit, Workspace { key: "default".into(), name: "Default workspace".into() })?;
-        author::create_project(edit, Project { key: "default".into(), workspace: "default".into(), name: "Default project".into() })?;
-        author::create_environment(edit, Environment { key: "production".into(), project: "default".into(), name: "Production".into() })?;
-        minted.into_iter().try_for_each(|(key, _)| edit.create("production", key))
+        author::create_workspace(
+            edit,
+            Workspace {
+                key: "default".into(),
+                name: "Default workspace".into(),
+            },
+        )?;
+        author::create_project(
+            edit,
+            Project {
+                key: "default".into(),
+                workspace: "default".into(),
+                name: "Default project".into(),
+            },
+        )?;
+        author::create_environment(
+            edit,
+            Environment {
+                key: "production".into(),
+                project: "default".into(),
+                name: "Production".into(),
+            },
+        )?;
+        minted
+            .into_iter()
+            .try_for_each(|(key, _)| edit.create("production", key))
     })
 }
 

@@ -79,8 +79,15 @@ impl<T: Clone> Table<T> {
     /// Those of a scope whose key comes after `after`, by key.
     pub fn page<'a>(&'a self, scope: &str, after: &str) -> impl Iterator<Item = &'a Arc<Stored<T>>> {
         use std::ops::Bound;
-        let lower = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after.to_owned()) };
-        self.0.get(scope).into_iter().flat_map(move |shelf| shelf.range((lower.clone(), Bound::Unbounded)).map(|(_, record)| record))
+        let lower = if after.is_empty() {
+            Bound::Unbounded
+        } else {
+            Bound::Excluded(after.to_owned())
+        };
+        self.0
+            .get(scope)
+            .into_iter()
+            .flat_map(move |shelf| shelf.range((lower.clone(), Bound::Unbounded)).map(|(_, record)| record))
     }
 
     /// Puts a record in its place.
@@ -97,7 +104,8 @@ pub struct Lists(BTreeMap<String, (Arc<[u8]>, IdList)>);
 impl Lists {
     /// Adds a blob; the error says what is wrong with it.
     pub fn insert(&mut self, bytes: Arc<[u8]>) -> Result<()> {
-        let list = IdList::open_any(Arc::clone(&bytes)).map_err(|error| ManageError::Store(format!("an id list is damaged: {error}")))?;
+        let list = IdList::open_any(Arc::clone(&bytes))
+            .map_err(|error| ManageError::Store(format!("an id list is damaged: {error}")))?;
         self.0.insert(list.sha256().to_owned(), (bytes, list));
         Ok(())
     }
@@ -119,6 +127,25 @@ impl ListSource for Lists {
     }
 }
 
+/// A document as the store has it.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredRow<'a> {
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its scope.
+    pub scope: &'a str,
+    /// Its key.
+    pub key: &'a str,
+    /// Its version.
+    pub version: u64,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it was last changed.
+    pub updated_ms: i64,
+    /// The document.
+    pub body: &'a str,
+}
+
 macro_rules! model {
     ($($field:ident: $type:ty, $kind:literal, $home:ident, $in_manifest:literal;)*) => {
         /// Everything the management side knows.
@@ -133,7 +160,8 @@ macro_rules! model {
 
         impl Model {
             /// Puts a stored document in its table.
-            pub fn load(&mut self, kind: &str, scope: &str, key: &str, version: u64, created_ms: i64, updated_ms: i64, body: &str) -> Result<()> {
+            pub fn load(&mut self, row: &StoredRow<'_>) -> Result<()> {
+                let StoredRow { kind, scope, key, version, created_ms, updated_ms, body } = *row;
                 match kind {
                     $($kind => {
                         let body: $type = serde_json::from_str(body).map_err(|error| {
@@ -199,26 +227,38 @@ impl Model {
 
     /// The project that an environment lies in.
     pub fn project_of(&self, environment: &str) -> Result<&str> {
-        Ok(self.find::<Environment>(INSTALLATION, environment)?.body.project.as_str())
+        Ok(self
+            .find::<Environment>(INSTALLATION, environment)?
+            .body
+            .project
+            .as_str())
     }
 
     /// The environments of a project, by key.
     pub fn environments_of(&self, project: &str) -> Vec<String> {
         let all = self.environments.scope(INSTALLATION);
-        all.filter(|environment| environment.body.project == project).map(|environment| environment.body.key.clone()).collect()
+        all.filter(|environment| environment.body.project == project)
+            .map(|environment| environment.body.key.clone())
+            .collect()
     }
 
     /// The experiments of a project that were started in at least one environment (whatever became of them).
     pub fn was_started(&self, project: &str, experiment: &str) -> bool {
-        self.environments_of(project)
-            .iter()
-            .any(|environment| self.experiment_states.get(environment, experiment).is_some_and(|state| state.body.started_ms.is_some()))
+        self.environments_of(project).iter().any(|environment| {
+            self.experiment_states
+                .get(environment, experiment)
+                .is_some_and(|state| state.body.started_ms.is_some())
+        })
     }
 
     /// The environments in which an experiment has a rule now.
     pub fn live_in(&self, project: &str, experiment: &str) -> Vec<String> {
         let mut environments = self.environments_of(project);
-        environments.retain(|environment| self.experiment_states.get(environment, experiment).is_some_and(|state| state.body.state.is_live()));
+        environments.retain(|environment| {
+            self.experiment_states
+                .get(environment, experiment)
+                .is_some_and(|state| state.body.state.is_live())
+        });
         environments
     }
 }

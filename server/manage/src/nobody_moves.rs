@@ -28,10 +28,34 @@ fn flag(index: usize) -> String {
 /// A project with a layer, and a flag and a draft for each experiment.
 fn world(cooldown_days: u32, sizes: &[u32]) -> Model {
     let mut edit = Edit::new(Model::default(), 0);
-    author::create_workspace(&mut edit, Workspace { key: "w".into(), name: String::new() }).unwrap();
-    author::create_project(&mut edit, Project { key: "p".into(), workspace: "w".into(), name: String::new() }).unwrap();
-    author::create_environment(&mut edit, Environment { key: "e".into(), project: "p".into(), name: String::new() }).unwrap();
-    let layer: Layer = serde_json::from_value(json!({ "key": "l", "unit": "user_id", "cooldown_days": cooldown_days })).unwrap();
+    author::create_workspace(
+        &mut edit,
+        Workspace {
+            key: "w".into(),
+            name: String::new(),
+        },
+    )
+    .unwrap();
+    author::create_project(
+        &mut edit,
+        Project {
+            key: "p".into(),
+            workspace: "w".into(),
+            name: String::new(),
+        },
+    )
+    .unwrap();
+    author::create_environment(
+        &mut edit,
+        Environment {
+            key: "e".into(),
+            project: "p".into(),
+            name: String::new(),
+        },
+    )
+    .unwrap();
+    let layer: Layer =
+        serde_json::from_value(json!({ "key": "l", "unit": "user_id", "cooldown_days": cooldown_days })).unwrap();
     author::create(&mut edit, "p", layer).unwrap();
     for (index, slots) in sizes.iter().enumerate() {
         let definition: Flag = serde_json::from_value(json!({
@@ -85,7 +109,11 @@ fn deal(model: &Model, now_ms: i64) -> BTreeMap<String, BTreeMap<usize, String>>
             let flag = flag(index);
             let decision = snapshot.evaluate(&flag, &context, now_ms);
             if matches!(decision.reason, Reason::Split | Reason::Paused) {
-                let variation = if decision.reason == Reason::Paused { "(paused)" } else { decision.variation.unwrap() };
+                let variation = if decision.reason == Reason::Paused {
+                    "(paused)"
+                } else {
+                    decision.variation.unwrap()
+                };
                 dealt.entry(key(index)).or_default().insert(unit, variation.to_owned());
             }
         }
@@ -98,7 +126,9 @@ fn live_slots(model: &Model) -> Vec<(usize, (u32, u32))> {
         let state = model.find::<ExperimentState>("e", &key(index)).ok()?;
         state.body.state.is_live().then(|| (index, state.body.slots.clone()))
     });
-    states.flat_map(|(index, ranges)| ranges.into_iter().map(move |range| (index, range))).collect()
+    states
+        .flat_map(|(index, ranges)| ranges.into_iter().map(move |range| (index, range)))
+        .collect()
 }
 
 proptest! {

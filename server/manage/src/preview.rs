@@ -25,10 +25,18 @@ pub fn placement(model: &Model, environment: &str, key: &str) -> Result<Option<P
     let project = model.project_of(environment)?;
     let definition = &model.find::<Experiment>(project, key)?.body;
     let state = &model.find::<ExperimentState>(environment, key)?.body;
-    let Some(phase) = state.phase().filter(|_| state.state == ExperimentStatus::Running && !state.killed) else { return Ok(None) };
+    let Some(phase) = state
+        .phase()
+        .filter(|_| state.state == ExperimentStatus::Running && !state.killed)
+    else {
+        return Ok(None);
+    };
     let layer = match &definition.layer {
         None => None,
-        Some(share) => Some((model.find::<LayerState>(environment, &share.layer)?.body.salt.clone(), slot_ranges(&state.slots))),
+        Some(share) => Some((
+            model.find::<LayerState>(environment, &share.layer)?.body.salt.clone(),
+            slot_ranges(&state.slots),
+        )),
     };
     Ok(Some(Placement {
         layer,
@@ -59,7 +67,14 @@ pub struct Moves<N> {
 pub fn shares(before: Option<&Placement>, after: Option<&Placement>) -> Moves<f64> {
     let whole = |placement: &Placement| {
         let layer = placement.layer.as_ref().map_or(1.0, |(_, slots)| measure(slots));
-        layer * measure(&placement.traffic.1) * placement.split.1.iter().map(|range| length(range.0, range.1)).sum::<f64>()
+        layer
+            * measure(&placement.traffic.1)
+            * placement
+                .split
+                .1
+                .iter()
+                .map(|range| length(range.0, range.1))
+                .sum::<f64>()
     };
     let (was, is) = (before.map_or(0.0, whole), after.map_or(0.0, whole));
     let (both, staying) = match (before, after) {
@@ -67,7 +82,14 @@ pub fn shares(before: Option<&Placement>, after: Option<&Placement>) -> Moves<f6
         _ => (0.0, 0.0),
     };
     let (entering, leaving, switching) = (is - both, was - both, both - staying);
-    Moves { entering, leaving, switching, staying, outside: 1.0 - was - is + both, moving: entering + leaving + switching }
+    Moves {
+        entering,
+        leaving,
+        switching,
+        staying,
+        outside: 1.0 - was - is + both,
+        moving: entering + leaving + switching,
+    }
 }
 
 /// The share in both, and the share in both with the same variation.
@@ -82,7 +104,11 @@ fn overlap(before: &Placement, after: &Placement) -> (f64, f64) {
     let (mut both, mut staying) = (0.0, 0.0);
     for a in &before.split.1 {
         for b in &after.split.1 {
-            let share = if same_salt { length(a.0.max(b.0), a.1.min(b.1)) } else { length(a.0, a.1) * length(b.0, b.1) };
+            let share = if same_salt {
+                length(a.0.max(b.0), a.1.min(b.1))
+            } else {
+                length(a.0, a.1) * length(b.0, b.1)
+            };
             both += share;
             if a.2 == b.2 {
                 staying += share;
@@ -96,7 +122,9 @@ fn joint(same_salt: bool, a: &[HashRange], b: &[HashRange]) -> f64 {
     if !same_salt {
         return measure(a) * measure(b);
     }
-    a.iter().flat_map(|a| b.iter().map(move |b| length(a.0.max(b.0), a.1.min(b.1)))).sum()
+    a.iter()
+        .flat_map(|a| b.iter().map(move |b| length(a.0.max(b.0), a.1.min(b.1))))
+        .sum()
 }
 
 fn measure(ranges: &[HashRange]) -> f64 {
@@ -136,7 +164,12 @@ impl<'a> Placer<'a> {
             return None;
         }
         let h = u64::from(self.split.hash(id.as_bytes()));
-        self.placement.split.1.iter().find(|range| range.0 <= h && h < range.1).map(|range| range.2.as_str())
+        self.placement
+            .split
+            .1
+            .iter()
+            .find(|range| range.0 <= h && h < range.1)
+            .map(|range| range.2.as_str())
     }
 }
 
@@ -146,7 +179,11 @@ fn holds(ranges: &[HashRange], hash: u32) -> bool {
 }
 
 /// Counts what becomes of these ids. Exact.
-pub fn count<'i>(before: Option<&Placement>, after: Option<&Placement>, ids: impl Iterator<Item = &'i str>) -> Moves<u64> {
+pub fn count<'i>(
+    before: Option<&Placement>,
+    after: Option<&Placement>,
+    ids: impl Iterator<Item = &'i str>,
+) -> Moves<u64> {
     let (before, after) = (before.map(Placer::new), after.map(Placer::new));
     let mut moves = Moves::default();
     for id in ids {

@@ -22,7 +22,11 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Notes one fault.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push(Problem { field: field.into(), message: message.into(), remedy: remedy.into() });
+        self.0.push(Problem {
+            field: field.into(),
+            message: message.into(),
+            remedy: remedy.into(),
+        });
     }
 
     /// Notes the fault when `ok` is false, and says whether it was fine.
@@ -40,7 +44,11 @@ impl Problems {
 
     /// The end of a validation: fine, or all faults.
     pub fn finish(self) -> Result<(), ManageError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ManageError::Invalid(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ManageError::Invalid(self.0))
+        }
     }
 }
 
@@ -61,7 +69,9 @@ pub enum ManageError {
         place: String,
     },
     /// Somebody else changed it in between.
-    #[error("{kind} `{key}` is at version {current}, and the change was made for version {given}: read it again, redo the change, send it with `If-Match: \"{current}\"`")]
+    #[error(
+        "{kind} `{key}` is at version {current}, and the change was made for version {given}: read it again, redo the change, send it with `If-Match: \"{current}\"`"
+    )]
     VersionConflict {
         /// What was to be changed.
         kind: &'static str,
@@ -73,7 +83,9 @@ pub enum ManageError {
         given: u64,
     },
     /// An update without the version that it is based on.
-    #[error("{0} `{1}` is changed by those who know its version only: send the header `If-Match: \"VERSION\"` with the `version` that you read")]
+    #[error(
+        "{0} `{1}` is changed by those who know its version only: send the header `If-Match: \"VERSION\"` with the `version` that you read"
+    )]
     VersionRequired(&'static str, String),
     /// The state does not allow it.
     #[error("{message}")]
@@ -105,12 +117,19 @@ pub enum ManageError {
 impl ManageError {
     /// One fault of one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Invalid(vec![Problem { field: field.into(), message: message.into(), remedy: remedy.into() }])
+        Self::Invalid(vec![Problem {
+            field: field.into(),
+            message: message.into(),
+            remedy: remedy.into(),
+        }])
     }
 
     /// A refusal because of the state things are in.
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Conflict { code, message: message.into() }
+        Self::Conflict {
+            code,
+            message: message.into(),
+        }
     }
 }
 

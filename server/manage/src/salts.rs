@@ -11,7 +11,9 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// `length` random letters and digits: 5.95 bits each.
 pub fn random_text(length: usize) -> String {
     let mut rng = rand::rng();
-    (0..length).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+    (0..length)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect()
 }
 
 /// An opaque name for client manifests: 14 characters, 83 bits, so that names drawn independently don't meet.
@@ -24,7 +26,10 @@ pub fn random_alias() -> String {
 /// For a salt whose length is a multiple of four (all drawn ones) the `:` is all that waits behind the mixed blocks, and the hash of
 /// the empty unit is the state through a bijection, so it stands for the state.
 pub fn fingerprint(salt: &str) -> (u32, u32) {
-    (PreparedSalt::new(salt).hash(b""), u32::try_from(salt.len()).unwrap_or(u32::MAX))
+    (
+        PreparedSalt::new(salt).hash(b""),
+        u32::try_from(salt.len()).unwrap_or(u32::MAX),
+    )
 }
 
 #[cfg(test)]

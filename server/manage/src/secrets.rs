@@ -52,14 +52,33 @@ struct EnvironmentText {
 impl SigningKeys {
     /// Reads the file; none there: no keys yet.
     pub fn read(path: &Path) -> Result<Self> {
-        let Some(text) = read(path)? else { return Ok(Self::default()) };
-        let texts: BTreeMap<String, EnvironmentText> = serde_json::from_str(&text).map_err(|error| damaged(path, &error.to_string()))?;
+        let Some(text) = read(path)? else {
+            return Ok(Self::default());
+        };
+        let texts: BTreeMap<String, EnvironmentText> =
+            serde_json::from_str(&text).map_err(|error| damaged(path, &error.to_string()))?;
         let key = |text: KeyText| -> Result<SigningKey> {
             let seed = base64url::decode(&text.seed).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-            let seed = seed.ok_or_else(|| damaged(path, &format!("the seed of key `{}` is not 32 bytes of base64url", text.key_id)))?;
-            Ok(SigningKey { key_id: text.key_id, secret: SecretKey::from_seed(&seed) })
+            let seed = seed.ok_or_else(|| {
+                damaged(
+                    path,
+                    &format!("the seed of key `{}` is not 32 bytes of base64url", text.key_id),
+                )
+            })?;
+            Ok(SigningKey {
+                key_id: text.key_id,
+                secret: SecretKey::from_seed(&seed),
+            })
         };
-        let keys = texts.into_iter().map(|(environment, text)| Ok((environment, EnvironmentKeys { manifest: key(text.manifest)?, overrides: key(text.overrides)? })));
+        let keys = texts.into_iter().map(|(environment, text)| {
+            Ok((
+                environment,
+                EnvironmentKeys {
+                    manifest: key(text.manifest)?,
+                    overrides: key(text.overrides)?,
+                },
+            ))
+        });
         Ok(Self(keys.collect::<Result<_>>()?))
     }
 
@@ -82,10 +101,22 @@ impl SigningKeys {
             None => BTreeMap::new(),
         };
         let (manifest, overrides) = (fresh("m"), fresh("o"));
-        texts.insert(environment.to_owned(), EnvironmentText { manifest: manifest.1, overrides: overrides.1 });
+        texts.insert(
+            environment.to_owned(),
+            EnvironmentText {
+                manifest: manifest.1,
+                overrides: overrides.1,
+            },
+        );
         let text = serde_json::to_string_pretty(&texts).map_err(|error| damaged(path, &error.to_string()))?;
         write(path, text.as_bytes())?;
-        self.0.insert(environment.to_owned(), EnvironmentKeys { manifest: manifest.0, overrides: overrides.0 });
+        self.0.insert(
+            environment.to_owned(),
+            EnvironmentKeys {
+                manifest: manifest.0,
+                overrides: overrides.0,
+            },
+        );
         Ok(())
     }
 }
@@ -101,7 +132,16 @@ fn fresh(prefix: &str) -> (SigningKey, KeyText) {
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let key_id = format!("{prefix}-{}", random_text(10));
-    (SigningKey { key_id: key_id.clone(), secret: SecretKey::from_seed(&seed) }, KeyText { key_id, seed: base64url::encode(&seed) })
+    (
+        SigningKey {
+            key_id: key_id.clone(),
+            secret: SecretKey::from_seed(&seed),
+        },
+        KeyText {
+            key_id,
+            seed: base64url::encode(&seed),
+        },
+    )
 }
 
 /// The admin token of the data directory, made at the first start.
@@ -109,7 +149,10 @@ pub fn admin_token(path: &Path) -> Result<String> {
     if let Some(text) = read(path)? {
         let token = text.trim().to_owned();
         if token.len() < 20 {
-            return Err(damaged(path, "it holds no token of at least 20 characters; remove the file to have one made"));
+            return Err(damaged(
+                path,
+                "it holds no token of at least 20 characters; remove the file to have one made",
+            ));
         }
         return Ok(token);
     }
@@ -131,7 +174,12 @@ pub fn read(path: &Path) -> Result<Option<String>> {
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = path.with_extension("writing");
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
         // A file left behind by a crash may have other rights.
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
@@ -146,5 +194,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn damaged(path: &Path, message: &str) -> ManageError {
-    ManageError::File { path: path.display().to_string(), message: message.to_owned() }
+    ManageError::File {
+        path: path.display().to_string(),
+        message: message.to_owned(),
+    }
 }

@@ -7,7 +7,10 @@ pub const SLOTS: u32 = 1_000;
 
 /// The slots that are neither held nor cooling at `now_ms`, as sorted, disjoint, non-adjacent ranges `[from, to)`.
 pub fn free(held: impl IntoIterator<Item = (u32, u32)>, cooling: &[CoolingSlots], now_ms: i64) -> Vec<(u32, u32)> {
-    let resting = cooling.iter().filter(|slots| slots.until_ms > now_ms).map(|slots| (slots.from, slots.to));
+    let resting = cooling
+        .iter()
+        .filter(|slots| slots.until_ms > now_ms)
+        .map(|slots| (slots.from, slots.to));
     let taken = merge(held.into_iter().chain(resting).collect());
     let mut free = Vec::new();
     let mut next = 0;
@@ -38,8 +41,11 @@ pub fn take(free: &[(u32, u32)], wanted: u32) -> Result<Vec<(u32, u32)>, u32> {
     if missing == 0 { Ok(taken) } else { Err(count(free)) }
 }
 
+/// Ranges of slots `[from, to)`.
+pub type Ranges = Vec<(u32, u32)>;
+
 /// The ranges without their highest `surplus` slots, and those slots.
-pub fn give_back(held: &[(u32, u32)], surplus: u32) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+pub fn give_back(held: &[(u32, u32)], surplus: u32) -> (Ranges, Ranges) {
     let mut kept = Vec::new();
     let mut freed = Vec::new();
     let mut surplus = surplus;
@@ -83,10 +89,23 @@ mod tests {
     #[test]
     fn free_slots_are_what_is_neither_held_nor_resting() {
         let cooling = vec![
-            CoolingSlots { from: 100, to: 200, until_ms: 50, experiment: "a".into() },
-            CoolingSlots { from: 300, to: 400, until_ms: 10, experiment: "b".into() },
+            CoolingSlots {
+                from: 100,
+                to: 200,
+                until_ms: 50,
+                experiment: "a".into(),
+            },
+            CoolingSlots {
+                from: 300,
+                to: 400,
+                until_ms: 10,
+                experiment: "b".into(),
+            },
         ];
-        assert_eq!(free([(0, 50), (600, 1000)], &cooling, 49), vec![(50, 100), (200, 600)].into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            free([(0, 50), (600, 1000)], &cooling, 49),
+            vec![(50, 100), (200, 600)].into_iter().collect::<Vec<_>>()
+        );
         assert_eq!(free([(0, 50), (600, 1000)], &cooling, 50), vec![(50, 600)]);
         assert_eq!(free([], &cooling, 5), vec![(0, 100), (200, 300), (400, 1000)]);
         assert!(free([(0, 1000)], &[], 0).is_empty());
@@ -101,7 +120,13 @@ mod tests {
 
     #[test]
     fn giving_back_takes_the_highest() {
-        assert_eq!(give_back(&[(0, 10), (20, 30)], 15), (vec![(0, 5)], vec![(5, 10), (20, 30)]));
-        assert_eq!(give_back(&[(0, 10), (20, 30)], 5), (vec![(0, 10), (20, 25)], vec![(25, 30)]));
+        assert_eq!(
+            give_back(&[(0, 10), (20, 30)], 15),
+            (vec![(0, 5)], vec![(5, 10), (20, 30)])
+        );
+        assert_eq!(
+            give_back(&[(0, 10), (20, 30)], 5),
+            (vec![(0, 10), (20, 25)], vec![(25, 30)])
+        );
     }
 }

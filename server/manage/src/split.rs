@@ -15,7 +15,11 @@ pub fn deal(weights: &[Arm]) -> Vec<SplitRange> {
     let mut from = 0;
     let mut split = Vec::with_capacity(weights.len());
     for arm in weights.iter().filter(|arm| arm.weight > 0) {
-        split.push(SplitRange { from, to: from + arm.weight, variation: arm.variation.clone() });
+        split.push(SplitRange {
+            from,
+            to: from + arm.weight,
+            variation: arm.variation.clone(),
+        });
         from += arm.weight;
     }
     split
@@ -29,7 +33,10 @@ pub fn redeal(current: &[SplitRange], weights: &[Arm]) -> Option<Vec<SplitRange>
     }
     let mut freed = Vec::new();
     for (variation, ranges) in &mut held {
-        let wanted = weights.iter().find(|arm| arm.variation == *variation).map_or(0, |arm| arm.weight);
+        let wanted = weights
+            .iter()
+            .find(|arm| arm.variation == *variation)
+            .map_or(0, |arm| arm.weight);
         let surplus = slots::count(ranges).saturating_sub(wanted);
         let (kept, given) = slots::give_back(ranges, surplus);
         *ranges = kept;
@@ -46,7 +53,11 @@ pub fn redeal(current: &[SplitRange], weights: &[Arm]) -> Option<Vec<SplitRange>
     let mut split: Vec<SplitRange> = Vec::new();
     for (variation, ranges) in held {
         let ranges = slots::merge(ranges).into_iter();
-        split.extend(ranges.map(|(from, to)| SplitRange { from, to, variation: variation.to_owned() }));
+        split.extend(ranges.map(|(from, to)| SplitRange {
+            from,
+            to,
+            variation: variation.to_owned(),
+        }));
     }
     split.sort_by_key(|range| range.from);
     (split.len() <= MAX_RANGES).then_some(split)
@@ -80,7 +91,14 @@ mod tests {
     const WHOLE: u32 = 10_000;
 
     fn arms(weights: &[u32]) -> Vec<Arm> {
-        weights.iter().enumerate().map(|(n, &weight)| Arm { variation: format!("v{n}"), weight }).collect()
+        weights
+            .iter()
+            .enumerate()
+            .map(|(n, &weight)| Arm {
+                variation: format!("v{n}"),
+                weight,
+            })
+            .collect()
     }
 
     /// Weights that sum to 10000, from cut points.
@@ -94,7 +112,10 @@ mod tests {
     }
 
     fn owner(split: &[SplitRange], point: u32) -> Option<&str> {
-        split.iter().find(|range| range.from <= point && point < range.to).map(|range| range.variation.as_str())
+        split
+            .iter()
+            .find(|range| range.from <= point && point < range.to)
+            .map(|range| range.variation.as_str())
     }
 
     proptest! {

@@ -19,7 +19,10 @@ pub const MAX_OVERRIDES: usize = 10_000;
 pub fn set_killed(edit: &mut Edit, environment: &str, key: &str, killed: bool) -> Result<()> {
     if edit.model.find::<FlagState>(environment, key)?.body.killed == killed {
         let state = if killed { "killed already" } else { "not killed" };
-        return Err(ManageError::conflict("wrong_state", format!("flag `{key}` is {state} in `{environment}`: there is nothing to do")));
+        return Err(ManageError::conflict(
+            "wrong_state",
+            format!("flag `{key}` is {state} in `{environment}`: there is nothing to do"),
+        ));
     }
     edit.modify(environment, key, |state: &mut FlagState| state.killed = killed)
 }
@@ -56,7 +59,12 @@ pub fn set_override(edit: &mut Edit, environment: &str, key: &str, forced: UnitO
         || format!("a unit id has 1 to 4096 bytes, this has {}", forced.id.len()),
         "give the id as text",
     );
-    problems.check(flag.has_variation(&forced.variation), "variation", || format!("flag `{key}` has no variation `{}`", forced.variation), &known_variations(&flag));
+    problems.check(
+        flag.has_variation(&forced.variation),
+        "variation",
+        || format!("flag `{key}` has no variation `{}`", forced.variation),
+        &known_variations(&flag),
+    );
     problems.check(
         !flag.in_client_manifest(),
         "unit",
@@ -65,11 +73,23 @@ pub fn set_override(edit: &mut Edit, environment: &str, key: &str, forced: UnitO
     );
     let state = &edit.model.find::<FlagState>(environment, key)?.body;
     let there: usize = state.overrides.values().map(std::collections::BTreeMap::len).sum();
-    let replaces = state.overrides.get(&forced.unit).is_some_and(|ids| ids.contains_key(&forced.id));
-    problems.check(replaces || there < MAX_OVERRIDES, "id", || format!("flag `{key}` has {there} overrides"), "use a segment with an id list for larger groups");
+    let replaces = state
+        .overrides
+        .get(&forced.unit)
+        .is_some_and(|ids| ids.contains_key(&forced.id));
+    problems.check(
+        replaces || there < MAX_OVERRIDES,
+        "id",
+        || format!("flag `{key}` has {there} overrides"),
+        "use a segment with an id list for larger groups",
+    );
     problems.finish()?;
     edit.modify(environment, key, |state: &mut FlagState| {
-        state.overrides.entry(forced.unit).or_default().insert(forced.id, forced.variation);
+        state
+            .overrides
+            .entry(forced.unit)
+            .or_default()
+            .insert(forced.id, forced.variation);
     })
 }
 
@@ -77,7 +97,11 @@ pub fn set_override(edit: &mut Edit, environment: &str, key: &str, forced: UnitO
 pub fn remove_override(edit: &mut Edit, environment: &str, key: &str, unit: &str, id: &str) -> Result<()> {
     let state = &edit.model.find::<FlagState>(environment, key)?.body;
     if !state.overrides.get(unit).is_some_and(|ids| ids.contains_key(id)) {
-        return Err(ManageError::NotFound { kind: "override", key: format!("{unit}={id}"), place: format!(" of flag `{key}` in `{environment}`") });
+        return Err(ManageError::NotFound {
+            kind: "override",
+            key: format!("{unit}={id}"),
+            place: format!(" of flag `{key}` in `{environment}`"),
+        });
     }
     edit.modify(environment, key, |state: &mut FlagState| {
         if let Some(ids) = state.overrides.get_mut(unit) {
@@ -122,16 +146,29 @@ pub fn mint_token(edit: &mut Edit, environment: &str, request: &TokenRequest, ke
     check_variation(&flag, "variation", &request.variation)?;
     let seconds = request.expires_in_s.unwrap_or(86_400);
     if !(1..=MAX_LIFETIME_MS / 1_000).contains(&seconds) {
-        return Err(ManageError::invalid("expires_in_s", format!("{seconds} s is no lifetime of a token"), "give 1 to 604800 seconds (7 days)"));
+        return Err(ManageError::invalid(
+            "expires_in_s",
+            format!("{seconds} s is no lifetime of a token"),
+            "give 1 to 604800 seconds (7 days)",
+        ));
     }
     let expires_ms = edit.now_ms + seconds * 1_000;
     let grant = |variation: &str| {
-        let grant = Override { env: environment.to_owned(), exp: expires_ms, flag: request.flag.clone(), variation: variation.to_owned() };
-        mint(&key.secret, &grant).map_err(|error| ManageError::invalid("flag", error.to_string(), "name an existing flag and variation"))
+        let grant = Override {
+            env: environment.to_owned(),
+            exp: expires_ms,
+            flag: request.flag.clone(),
+            variation: variation.to_owned(),
+        };
+        mint(&key.secret, &grant)
+            .map_err(|error| ManageError::invalid("flag", error.to_string(), "name an existing flag and variation"))
     };
     let token = grant(&request.variation)?;
     let state = &edit.model.find::<FlagState>(environment, &request.flag)?.body;
-    let alias = state.variation_aliases.get(&request.variation).filter(|_| flag.in_client_manifest());
+    let alias = state
+        .variation_aliases
+        .get(&request.variation)
+        .filter(|_| flag.in_client_manifest());
     let client_token = alias.map(|alias| grant(alias)).transpose()?;
     let redirect = request.redirect.as_deref().unwrap_or("/");
     let link = format!("/v1/override?token={token}&redirect={}", percent_encoded(redirect));
@@ -139,7 +176,12 @@ pub fn mint_token(edit: &mut Edit, environment: &str, request: &TokenRequest, ke
         &format!("override_token/{environment}/{}", request.flag),
         json!({ "flag": request.flag, "variation": request.variation, "expires_ms": expires_ms }),
     );
-    Ok(MintedToken { token, client_token, link, expires_ms })
+    Ok(MintedToken {
+        token,
+        client_token,
+        link,
+        expires_ms,
+    })
 }
 
 /// RFC 3986: all but the unreserved characters and `/`.
@@ -147,7 +189,9 @@ fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                encoded.push(char::from(byte))
+            }
             _ => {
                 encoded.push('%');
                 encoded.push_str(&crate::idlist::hex(&[byte]).to_ascii_uppercase());
@@ -166,5 +210,9 @@ fn check_variation(flag: &Flag, field: &str, variation: &str) -> Result<()> {
     if flag.has_variation(variation) {
         return Ok(());
     }
-    Err(ManageError::invalid(field, format!("flag `{}` has no variation `{variation}`", flag.key), known_variations(flag)))
+    Err(ManageError::invalid(
+        field,
+        format!("flag `{}` has no variation `{variation}`", flag.key),
+        known_variations(flag),
+    ))
 }

@@ -30,7 +30,10 @@ impl<S: Send + 'static> Worker<S> {
                 }
             }
         };
-        thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| ManageError::Store(format!("no thread for the store: {error}")))?;
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .map_err(|error| ManageError::Store(format!("no thread for the store: {error}")))?;
         Ok(Self { sender })
     }
 
@@ -43,8 +46,12 @@ impl<S: Send + 'static> Worker<S> {
         });
         self.sender.try_send(boxed).map_err(|error| match error {
             TrySendError::Full(_) => ManageError::Busy,
-            TrySendError::Disconnected(_) => ManageError::Store("the store's thread has ended: restart the server".into()),
+            TrySendError::Disconnected(_) => {
+                ManageError::Store("the store's thread has ended: restart the server".into())
+            }
         })?;
-        answer.await.map_err(|_| ManageError::Store("the change failed inside; it was not stored; see the server's log".into()))?
+        answer.await.map_err(|_| {
+            ManageError::Store("the change failed inside; it was not stored; see the server's log".into())
+        })?
     }
 }

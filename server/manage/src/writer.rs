@@ -80,7 +80,14 @@ impl Writer {
         }
         let now_ms = edit.now_ms;
         let (model, changes, salts, lists) = edit.into_parts();
-        self.store.commit(&Commit { at_ms: now_ms, changes: &changes, salts: &salts, lists: &lists, audit: &record, manifests: &manifests })?;
+        self.store.commit(&Commit {
+            at_ms: now_ms,
+            changes: &changes,
+            salts: &salts,
+            lists: &lists,
+            audit: &record,
+            manifests: &manifests,
+        })?;
         self.head = record.head();
         self.model = model;
         self.fingerprints.append(&mut fingerprints);
@@ -97,14 +104,28 @@ impl Writer {
         for environment in edit.affected_environments() {
             self.keys.ensure(&environment, &self.keys_path)?;
             let draft = publish::draft(&edit.model, &environment)?;
-            let state = edit.model.find::<PublishState>(&environment, &environment)?.body.clone();
-            let raised = self.model.publish_states.get(&environment, &environment).is_none_or(|before| before.body.generation != state.generation);
+            let state = edit
+                .model
+                .find::<PublishState>(&environment, &environment)?
+                .body
+                .clone();
+            let raised = self
+                .model
+                .publish_states
+                .get(&environment, &environment)
+                .is_none_or(|before| before.body.generation != state.generation);
             if !raised && self.fingerprints.get(&environment) == Some(&draft.fingerprint) {
                 continue;
             }
             let version = state.manifest_version + 1;
-            edit.modify(&environment, &environment, |state: &mut PublishState| state.manifest_version = version)?;
-            let imprint = Imprint { generation: state.generation, version, issued_at_ms: edit.now_ms };
+            edit.modify(&environment, &environment, |state: &mut PublishState| {
+                state.manifest_version = version
+            })?;
+            let imprint = Imprint {
+                generation: state.generation,
+                version,
+                issued_at_ms: edit.now_ms,
+            };
             prepared.insert(environment, Prepared { draft, imprint });
         }
         Ok(prepared)
@@ -112,7 +133,9 @@ impl Writer {
 
     fn record(&self, deed: Deed, edit: &Edit, prepared: &BTreeMap<String, Prepared>) -> Result<AuditRecord> {
         let (before, after) = edit.before_and_after();
-        let published = prepared.iter().map(|(environment, prepared)| (environment.clone(), Value::from(prepared.imprint.version)));
+        let published = prepared
+            .iter()
+            .map(|(environment, prepared)| (environment.clone(), Value::from(prepared.imprint.version)));
         let entry = AuditEntry {
             at_ms: edit.now_ms,
             actor: deed.actor,
@@ -131,7 +154,11 @@ impl Writer {
     pub fn restore(&mut self, stored: &[ManifestVersion]) -> Result<()> {
         let mut in_force: Vec<Published> = Vec::with_capacity(stored.len());
         for manifest in stored {
-            in_force.push(publish::restore(&self.model, manifest, &self.keys.of(&manifest.environment)?.manifest.public())?);
+            in_force.push(publish::restore(
+                &self.model,
+                manifest,
+                &self.keys.of(&manifest.environment)?.manifest.public(),
+            )?);
         }
         self.shared.put_in_force(&self.model, &self.keys, in_force);
         Ok(())
@@ -139,31 +166,55 @@ impl Writer {
 
     /// A database older than what was published is a restored backup: SDKs would refuse its versions, so its generation is raised and everything published anew.
     pub fn raise_after_restored_backup(&mut self) -> Result<()> {
-        let Some(text) = secrets::read(&self.heads_path)? else { return Ok(()) };
+        let Some(text) = secrets::read(&self.heads_path)? else {
+            return Ok(());
+        };
         let Ok(heads) = serde_json::from_str::<BTreeMap<String, (u64, u64)>>(&text) else {
             tracing::warn!(path = %self.heads_path.display(), "the note of published versions can't be read and is written anew");
             return Ok(());
         };
         for (environment, (generation, version)) in heads {
-            let Some(state) = self.model.publish_states.get(&environment, &environment).map(|state| state.body.clone()) else { continue };
+            let Some(state) = self
+                .model
+                .publish_states
+                .get(&environment, &environment)
+                .map(|state| state.body.clone())
+            else {
+                continue;
+            };
             if (state.generation, state.manifest_version) >= (generation, version) {
                 continue;
             }
-            tracing::warn!(environment, generation, version, "the database is older than what was published: raising the generation");
-            self.change(raise_deed("system", &environment), |edit| raise_generation(edit, &environment, generation + 1))?;
+            tracing::warn!(
+                environment,
+                generation,
+                version,
+                "the database is older than what was published: raising the generation"
+            );
+            self.change(raise_deed("system", &environment), |edit| {
+                raise_generation(edit, &environment, generation + 1)
+            })?;
         }
         Ok(())
     }
 
     fn note_heads(&self) {
         let states = self.shared.environments();
-        let heads: BTreeMap<_, _> = states.iter().filter_map(|environment| {
-            let state = &self.model.publish_states.get(environment, environment)?.body;
-            Some((environment.clone(), (state.generation, state.manifest_version)))
-        }).collect();
-        let written = serde_json::to_vec(&heads).map_err(|error| error.to_string()).and_then(|text| secrets::write(&self.heads_path, &text).map_err(|error| error.to_string()));
+        let heads: BTreeMap<_, _> = states
+            .iter()
+            .filter_map(|environment| {
+                let state = &self.model.publish_states.get(environment, environment)?.body;
+                Some((environment.clone(), (state.generation, state.manifest_version)))
+            })
+            .collect();
+        let written = serde_json::to_vec(&heads)
+            .map_err(|error| error.to_string())
+            .and_then(|text| secrets::write(&self.heads_path, &text).map_err(|error| error.to_string()));
         if let Err(error) = written {
-            tracing::warn!(error, "the note of published versions was not written: a restored backup may go unnoticed");
+            tracing::warn!(
+                error,
+                "the note of published versions was not written: a restored backup may go unnoticed"
+            );
         }
     }
 }
@@ -181,8 +232,15 @@ pub fn raise_deed(actor: &str, environment: &str) -> Deed {
 
 /// Raises the generation of an environment, so that SDKs take a manifest whose version is lower than the one they hold.
 pub fn raise_generation(edit: &mut Edit, environment: &str, at_least: u64) -> Result<u64> {
-    let generation = edit.model.find::<PublishState>(environment, environment)?.body.generation + 1;
+    let generation = edit
+        .model
+        .find::<PublishState>(environment, environment)?
+        .body
+        .generation
+        + 1;
     let generation = generation.max(at_least);
-    edit.modify(environment, environment, |state: &mut PublishState| state.generation = generation)?;
+    edit.modify(environment, environment, |state: &mut PublishState| {
+        state.generation = generation
+    })?;
     Ok(generation)
 }

@@ -15,13 +15,37 @@ fn table() -> Vec<(&'static str, Value, [Option<&'static str>; 5])> {
         ("pause", json!({}), [None, Some("PAUSED"), None, None, None]),
         ("resume", json!({}), [None, None, Some("RUNNING"), None, None]),
         ("stop", json!({}), [None, Some("STOPPED"), Some("STOPPED"), None, None]),
-        ("ship", json!({ "variation": "b" }), [None, Some("STOPPED"), Some("STOPPED"), None, None]),
+        (
+            "ship",
+            json!({ "variation": "b" }),
+            [None, Some("STOPPED"), Some("STOPPED"), None, None],
+        ),
         ("kill", json!({}), [None, Some("RUNNING"), Some("PAUSED"), None, None]),
-        ("new_phase", json!({}), [None, Some("RUNNING"), Some("PAUSED"), None, None]),
-        ("change-weights", weights, [None, Some("RUNNING"), Some("PAUSED"), None, None]),
-        ("change_traffic", json!({ "traffic": 123 }), [None, Some("RUNNING"), Some("PAUSED"), None, None]),
-        ("resize", json!({ "slots": 10 }), [None, Some("RUNNING"), Some("PAUSED"), None, None]),
-        ("archive", json!({}), [Some("ARCHIVED"), None, None, Some("ARCHIVED"), None]),
+        (
+            "new_phase",
+            json!({}),
+            [None, Some("RUNNING"), Some("PAUSED"), None, None],
+        ),
+        (
+            "change-weights",
+            weights,
+            [None, Some("RUNNING"), Some("PAUSED"), None, None],
+        ),
+        (
+            "change_traffic",
+            json!({ "traffic": 123 }),
+            [None, Some("RUNNING"), Some("PAUSED"), None, None],
+        ),
+        (
+            "resize",
+            json!({ "slots": 10 }),
+            [None, Some("RUNNING"), Some("PAUSED"), None, None],
+        ),
+        (
+            "archive",
+            json!({}),
+            [Some("ARCHIVED"), None, None, Some("ARCHIVED"), None],
+        ),
     ]
 }
 
@@ -31,12 +55,14 @@ const WAYS: [&[&str]; 5] = [&[], &["start"], &["start", "pause"], &["start", "st
 #[tokio::test]
 async fn every_action_in_every_state() {
     let api = Api::new();
-    api.create("layers", json!({ "key": "l", "unit": "user_id", "cooldown_days": 0 })).await;
+    api.create("layers", json!({ "key": "l", "unit": "user_id", "cooldown_days": 0 }))
+        .await;
     api.flag("f").await;
     for (row, (action, parameters, expected)) in table().into_iter().enumerate() {
         for (state, expected) in expected.into_iter().enumerate() {
             let key = format!("x-{row}-{state}");
-            api.experiment(&key, "f", json!({ "layer": { "layer": "l", "slots": 5 } })).await;
+            api.experiment(&key, "f", json!({ "layer": { "layer": "l", "slots": 5 } }))
+                .await;
             for step in WAYS[state] {
                 api.act(&key, step, json!({})).await.expect(200);
             }
@@ -47,14 +73,24 @@ async fn every_action_in_every_state() {
                 Some(after) => {
                     let body = answer.expect(200);
                     assert_eq!(body["state"], after, "{action} from {}", STATES[state]);
-                    assert_eq!(body["version"].as_u64(), before["version"].as_u64().map(|version| version + 1));
+                    assert_eq!(
+                        body["version"].as_u64(),
+                        before["version"].as_u64().map(|version| version + 1)
+                    );
                 }
                 None => {
                     let error = answer.expect(409)["error"].clone();
                     assert_eq!(error["code"], "wrong_state", "{action} from {}", STATES[state]);
                     let message = error["message"].as_str().unwrap();
-                    assert!(message.contains(STATES[state]) && message.contains(&key) && message.contains(": "), "{message}");
-                    assert_eq!(api.get(&format!("{ENVIRONMENT}/experiments/{key}")).await, before, "a refused action changes nothing");
+                    assert!(
+                        message.contains(STATES[state]) && message.contains(&key) && message.contains(": "),
+                        "{message}"
+                    );
+                    assert_eq!(
+                        api.get(&format!("{ENVIRONMENT}/experiments/{key}")).await,
+                        before,
+                        "a refused action changes nothing"
+                    );
                 }
             }
             if WAYS[state].contains(&"start") && !matches!(action, "stop" | "ship") && state != 3 {
@@ -88,17 +124,36 @@ async fn what_decides_is_fixed_once_started_and_the_rest_is_not() {
     api.flag("f").await;
     let path = format!("{}/experiments/x", support::PROJECT);
     api.experiment("x", "f", json!({})).await;
-    let changed = api.put(&path, 1, support::experiment("x", "f", json!({ "traffic": 7000 }))).await.expect(200);
+    let changed = api
+        .put(&path, 1, support::experiment("x", "f", json!({ "traffic": 7000 })))
+        .await
+        .expect(200);
     assert_eq!((&changed["version"], &changed["traffic"]), (&json!(2), &json!(7000)));
     api.act("x", "start", json!({})).await.expect(200);
-    let body = support::experiment("x", "f", json!({ "traffic": 1, "sticky": true, "unit": "device_id", "hypothesis": "It helps." }));
+    let body = support::experiment(
+        "x",
+        "f",
+        json!({ "traffic": 1, "sticky": true, "unit": "device_id", "hypothesis": "It helps." }),
+    );
     let refused = api.put(&path, 2, body).await.expect(400);
-    let fields: Vec<_> = refused["error"]["problems"].as_array().unwrap().iter().map(|problem| problem["field"].as_str().unwrap().to_owned()).collect();
+    let fields: Vec<_> = refused["error"]["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["field"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(fields, ["unit", "traffic", "sticky"], "all at once");
-    let allowed = support::experiment("x", "f", json!({ "traffic": 7000, "hypothesis": "It helps.", "schedule": { "end_ms": support::START_MS + 1000 } }));
+    let allowed = support::experiment(
+        "x",
+        "f",
+        json!({ "traffic": 7000, "hypothesis": "It helps.", "schedule": { "end_ms": support::START_MS + 1000 } }),
+    );
     api.put(&path, 2, allowed).await.expect(200);
     let manifest = api.get(&format!("{ENVIRONMENT}/manifest")).await;
-    assert_eq!(manifest["manifest"]["flags"]["f"]["rules"][0]["end_ms"], support::START_MS + 1000);
+    assert_eq!(
+        manifest["manifest"]["flags"]["f"]["rules"][0]["end_ms"],
+        support::START_MS + 1000
+    );
 }
 
 #[tokio::test]
@@ -107,15 +162,24 @@ async fn freed_slots_rest_before_another_experiment_gets_them() {
     api.create("layers", json!({ "key": "l", "unit": "user_id" })).await;
     api.flag("f").await;
     for key in ["x", "y"] {
-        api.experiment(key, "f", json!({ "layer": { "layer": "l", "slots": 600 } })).await;
+        api.experiment(key, "f", json!({ "layer": { "layer": "l", "slots": 600 } }))
+            .await;
     }
     api.act("x", "start", json!({})).await.expect(200);
     let full = api.act("y", "start", json!({})).await.expect(409);
     assert_eq!(full["error"]["code"], "layer_full");
-    assert!(full["error"]["message"].as_str().unwrap().contains("400 of 1000 are free"));
+    assert!(
+        full["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("400 of 1000 are free")
+    );
     api.act("x", "stop", json!({})).await.expect(200);
     let layer = api.get(&format!("{ENVIRONMENT}/layers/l")).await;
-    assert_eq!((&layer["free_slots"], &layer["cooling"][0]["to"]), (&json!(400), &json!(600)));
+    assert_eq!(
+        (&layer["free_slots"], &layer["cooling"][0]["to"]),
+        (&json!(400), &json!(600))
+    );
     api.wait_ms(7 * 86_400_000 - 1);
     let resting = api.act("y", "start", json!({})).await.expect(409);
     assert!(resting["error"]["message"].as_str().unwrap().contains("600 rest"));
@@ -126,17 +190,29 @@ async fn freed_slots_rest_before_another_experiment_gets_them() {
 #[tokio::test]
 async fn shipping_ends_the_experiment_and_makes_the_variation_the_default_here() {
     let api = Api::new();
-    api.call("POST", "/api/environments", json!({ "key": "staging", "project": "default" })).await.expect(201);
+    api.call(
+        "POST",
+        "/api/environments",
+        json!({ "key": "staging", "project": "default" }),
+    )
+    .await
+    .expect(201);
     api.flag("f").await;
     api.experiment("x", "f", json!({})).await;
     api.act("x", "start", json!({})).await.expect(200);
     let refused = api.act("x", "ship", json!({ "variation": "z" })).await.expect(400);
     assert_eq!(refused["error"]["field"], "variation");
     let shipped = api.act("x", "ship", json!({ "variation": "c" })).await.expect(200);
-    assert_eq!((&shipped["shipped"], &shipped["phases"][0]["ended_ms"]), (&json!("c"), &json!(support::START_MS)));
+    assert_eq!(
+        (&shipped["shipped"], &shipped["phases"][0]["ended_ms"]),
+        (&json!("c"), &json!(support::START_MS))
+    );
     let flag = &api.get(&format!("{ENVIRONMENT}/manifest")).await["manifest"]["flags"]["f"];
     assert_eq!((&flag["default"], &flag["rules"]), (&json!("c"), &Value::Null));
     let elsewhere = &api.get("/api/environments/staging/manifest").await["manifest"]["flags"]["f"];
     assert_eq!(elsewhere["default"], "a");
-    assert_eq!(api.get("/api/environments/staging/experiments/x").await["state"], "DRAFT");
+    assert_eq!(
+        api.get("/api/environments/staging/experiments/x").await["state"],
+        "DRAFT"
+    );
 }

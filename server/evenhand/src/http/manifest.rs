@@ -28,10 +28,15 @@ enum Encoding {
     Brotli,
 }
 
+/// Environment, whether it is the client's, encoding.
+type Place = (String, bool, Encoding);
+/// The content hash of what was packed, and the packed bytes.
+type Packed = (String, Bytes);
+
 /// Packed bodies of the newest manifests: one entry for an environment, audience and encoding.
 #[derive(Default)]
 pub struct PackedManifests {
-    bodies: Mutex<HashMap<(String, bool, Encoding), (String, Bytes)>>,
+    bodies: Mutex<HashMap<Place, Packed>>,
 }
 
 impl PackedManifests {
@@ -169,7 +174,7 @@ pub async fn list(
     let named = app
         .manage
         .current(&caller.key.environment)
-        .is_some_and(|p| p.lists.iter().any(|l| *l == hash));
+        .is_some_and(|p| p.lists.contains(&hash));
     let blob = named.then(|| app.manage.list_blob(&hash)).flatten().ok_or_else(|| {
         HttpError::not_found(
             "no list with this hash in the manifest of this key's environment; fetch the manifest again",

@@ -23,22 +23,47 @@ fn list<T: Definition>(manage: &Manage, project: &str, paging: &Paging) -> ApiRe
     let model = manage.model();
     model.find::<Project>(INSTALLATION, project)?;
     let after = paging.after.as_deref().unwrap_or("");
-    let items = T::table(&model).page(project, after).map(|stored| stored.as_ref().clone());
-    Ok(Json(Page::of(items, page_size(paging.limit)?, |stored| stored.body.key().to_owned())))
+    let items = T::table(&model)
+        .page(project, after)
+        .map(|stored| stored.as_ref().clone());
+    Ok(Json(Page::of(items, page_size(paging.limit)?, |stored| {
+        stored.body.key().to_owned()
+    })))
 }
 
-async fn create<T: Definition>(manage: &Manage, admin: &Admin, project: String, body: &RawBody) -> ApiResult<Versioned<T>> {
+async fn create<T: Definition>(
+    manage: &Manage,
+    admin: &Admin,
+    project: String,
+    body: &RawBody,
+) -> ApiResult<Versioned<T>> {
     let (definition, _) = body.definition::<T>()?;
-    let deed = admin.deed_in_project(&format!("{}.create", T::KIND), format!("{}/{}", T::KIND, definition.key()), &project);
-    let stored = manage.change(deed, move |edit| author::create(edit, &project, definition)).await?;
+    let deed = admin.deed_in_project(
+        &format!("{}.create", T::KIND),
+        format!("{}/{}", T::KIND, definition.key()),
+        &project,
+    );
+    let stored = manage
+        .change(deed, move |edit| author::create(edit, &project, definition))
+        .await?;
     Ok(Versioned(StatusCode::CREATED, stored))
 }
 
-async fn replace<T: Definition>(manage: &Manage, admin: &Admin, (project, key): (String, String), headers: &HeaderMap, body: &RawBody) -> ApiResult<Versioned<T>> {
+async fn replace<T: Definition>(
+    manage: &Manage,
+    admin: &Admin,
+    (project, key): (String, String),
+    headers: &HeaderMap,
+    body: &RawBody,
+) -> ApiResult<Versioned<T>> {
     let (definition, in_body) = body.definition::<T>()?;
     let version = if_match(headers)?.or(in_body);
     let deed = admin.deed_in_project(&format!("{}.change", T::KIND), format!("{}/{key}", T::KIND), &project);
-    let stored = manage.change(deed, move |edit| author::update(edit, &project, &key, definition, version)).await?;
+    let stored = manage
+        .change(deed, move |edit| {
+            author::update(edit, &project, &key, definition, version)
+        })
+        .await?;
     Ok(Versioned(StatusCode::OK, stored))
 }
 
@@ -81,12 +106,72 @@ macro_rules! definition_routes {
     };
 }
 
-definition_routes!(layers, Layer, "layers", "/api/projects/{project}/layers", "/api/projects/{project}/layers/{key}", "list_layers", "create_layer", "get_layer", "change_layer");
-definition_routes!(holdouts, Holdout, "holdouts", "/api/projects/{project}/holdouts", "/api/projects/{project}/holdouts/{key}", "list_holdouts", "create_holdout", "get_holdout", "change_holdout");
-definition_routes!(segments, Segment, "segments", "/api/projects/{project}/segments", "/api/projects/{project}/segments/{key}", "list_segments", "create_segment", "get_segment", "change_segment");
-definition_routes!(flags, Flag, "flags", "/api/projects/{project}/flags", "/api/projects/{project}/flags/{key}", "list_flags", "create_flag", "get_flag", "change_flag");
-definition_routes!(experiments, Experiment, "experiments", "/api/projects/{project}/experiments", "/api/projects/{project}/experiments/{key}", "list_experiments", "create_experiment", "get_experiment", "change_experiment");
-definition_routes!(metrics, Metric, "metrics", "/api/projects/{project}/metrics", "/api/projects/{project}/metrics/{key}", "list_metrics", "create_metric", "get_metric", "change_metric");
+definition_routes!(
+    layers,
+    Layer,
+    "layers",
+    "/api/projects/{project}/layers",
+    "/api/projects/{project}/layers/{key}",
+    "list_layers",
+    "create_layer",
+    "get_layer",
+    "change_layer"
+);
+definition_routes!(
+    holdouts,
+    Holdout,
+    "holdouts",
+    "/api/projects/{project}/holdouts",
+    "/api/projects/{project}/holdouts/{key}",
+    "list_holdouts",
+    "create_holdout",
+    "get_holdout",
+    "change_holdout"
+);
+definition_routes!(
+    segments,
+    Segment,
+    "segments",
+    "/api/projects/{project}/segments",
+    "/api/projects/{project}/segments/{key}",
+    "list_segments",
+    "create_segment",
+    "get_segment",
+    "change_segment"
+);
+definition_routes!(
+    flags,
+    Flag,
+    "flags",
+    "/api/projects/{project}/flags",
+    "/api/projects/{project}/flags/{key}",
+    "list_flags",
+    "create_flag",
+    "get_flag",
+    "change_flag"
+);
+definition_routes!(
+    experiments,
+    Experiment,
+    "experiments",
+    "/api/projects/{project}/experiments",
+    "/api/projects/{project}/experiments/{key}",
+    "list_experiments",
+    "create_experiment",
+    "get_experiment",
+    "change_experiment"
+);
+definition_routes!(
+    metrics,
+    Metric,
+    "metrics",
+    "/api/projects/{project}/metrics",
+    "/api/projects/{project}/metrics/{key}",
+    "list_metrics",
+    "create_metric",
+    "get_metric",
+    "change_metric"
+);
 
 /// How a copy is to be called.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -102,10 +187,19 @@ struct CloneRequest {
 #[utoipa::path(post, path = "/api/projects/{project}/experiments/{key}/clone", operation_id = "clone_experiment", tag = "experiments", request_body = CloneRequest,
     params(("project" = String, Path, description = "The project's key"), ("key" = String, Path, description = "The original's key")),
     responses((status = 201, description = "A draft with salts of its own in every environment", body = Stored<Experiment>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn clone_experiment(State(manage): State<Arc<Manage>>, admin: Admin, Path((project, key)): Path<(String, String)>, body: RawBody) -> ApiResult<Versioned<Experiment>> {
+async fn clone_experiment(
+    State(manage): State<Arc<Manage>>,
+    admin: Admin,
+    Path((project, key)): Path<(String, String)>,
+    body: RawBody,
+) -> ApiResult<Versioned<Experiment>> {
     let request: CloneRequest = body.json()?;
     let deed = admin.deed_in_project("experiment.clone", format!("experiment/{}", request.key), &project);
-    let stored = manage.change(deed, move |edit| author::clone_experiment(edit, &project, &key, &request.key, request.name)).await?;
+    let stored = manage
+        .change(deed, move |edit| {
+            author::clone_experiment(edit, &project, &key, &request.key, request.name)
+        })
+        .await?;
     Ok(Versioned(StatusCode::CREATED, stored))
 }
 
@@ -113,16 +207,27 @@ async fn clone_experiment(State(manage): State<Arc<Manage>>, admin: Admin, Path(
     request_body(content = String, content_type = "text/plain", description = "One id a line, UTF-8, at most 1,000,000 ids and 64 MiB. They replace all ids there were. Only hashes of them are kept."),
     params(("project" = String, Path, description = "The project's key"), ("key" = String, Path, description = "The segment's key")),
     responses((status = 200, description = "The segment with the list's count and content address", body = Stored<Segment>), (status = "4XX", description = "Refused; the ids there were stay", body = ErrorBody)))]
-async fn upload_ids(State(manage): State<Arc<Manage>>, admin: Admin, Path((project, key)): Path<(String, String)>, body: RawBody) -> ApiResult<Versioned<Segment>> {
+async fn upload_ids(
+    State(manage): State<Arc<Manage>>,
+    admin: Admin,
+    Path((project, key)): Path<(String, String)>,
+    body: RawBody,
+) -> ApiResult<Versioned<Segment>> {
     let segment = Arc::clone(manage.model().find::<Segment>(&project, &key)?);
     let Some(list) = segment.body.list.clone() else {
-        return Err(ManageError::conflict("no_list", format!("segment `{key}` is an expression: create a segment with `list` for ids")).into());
+        return Err(ManageError::conflict(
+            "no_list",
+            format!("segment `{key}` is an expression: create a segment with `list` for ids"),
+        )
+        .into());
     };
     // Hashing a million ids takes tenths of a second: not on a thread of the runtime.
     let encoded = tokio::task::spawn_blocking(move || idlist::from_text(&list.salt, &body.0)).await;
     let encoded = encoded.map_err(|error| ApiError::Manage(ManageError::Store(error.to_string())))??;
     let deed = admin.deed_in_project("segment.upload_ids", format!("segment/{key}"), &project);
-    let stored = manage.change(deed, move |edit| author::upload_ids(edit, &project, &key, &encoded)).await?;
+    let stored = manage
+        .change(deed, move |edit| author::upload_ids(edit, &project, &key, &encoded))
+        .await?;
     Ok(Versioned(StatusCode::OK, stored))
 }
 

@@ -59,17 +59,27 @@ impl IntoResponse for ApiError {
         };
         let mut response = (status, Json(ErrorBody { error: detail })).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
 }
 
 fn detail(code: &str, message: String) -> ErrorDetail {
-    ErrorDetail { code: code.to_owned(), message, field: None, problems: Vec::new(), current_version: None }
+    ErrorDetail {
+        code: code.to_owned(),
+        message,
+        field: None,
+        problems: Vec::new(),
+        current_version: None,
+    }
 }
 
 fn describe(error: ManageError) -> (StatusCode, ErrorDetail) {
@@ -78,21 +88,52 @@ fn describe(error: ManageError) -> (StatusCode, ErrorDetail) {
         ManageError::Invalid(problems) => {
             let message = match problems.as_slice() {
                 [only] => format!("{}: {}; {}", only.field, only.message, only.remedy),
-                [first, ..] => format!("{} problems; the first: {}: {}; {}", problems.len(), first.field, first.message, first.remedy),
+                [first, ..] => format!(
+                    "{} problems; the first: {}: {}; {}",
+                    problems.len(),
+                    first.field,
+                    first.message,
+                    first.remedy
+                ),
                 [] => message,
             };
             let field = problems.first().map(|problem| problem.field.clone());
-            (StatusCode::BAD_REQUEST, ErrorDetail { field, problems, ..detail("invalid", message) })
+            (
+                StatusCode::BAD_REQUEST,
+                ErrorDetail {
+                    field,
+                    problems,
+                    ..detail("invalid", message)
+                },
+            )
         }
         ManageError::NotFound { .. } => (StatusCode::NOT_FOUND, detail("not_found", message)),
-        ManageError::VersionConflict { current, .. } => (StatusCode::CONFLICT, ErrorDetail { current_version: Some(current), ..detail("version_conflict", message) }),
-        ManageError::VersionRequired(..) => (StatusCode::PRECONDITION_REQUIRED, ErrorDetail { field: Some("If-Match".into()), ..detail("version_required", message) }),
+        ManageError::VersionConflict { current, .. } => (
+            StatusCode::CONFLICT,
+            ErrorDetail {
+                current_version: Some(current),
+                ..detail("version_conflict", message)
+            },
+        ),
+        ManageError::VersionRequired(..) => (
+            StatusCode::PRECONDITION_REQUIRED,
+            ErrorDetail {
+                field: Some("If-Match".into()),
+                ..detail("version_required", message)
+            },
+        ),
         ManageError::Conflict { code, .. } => (StatusCode::CONFLICT, detail(code, message)),
         ManageError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, detail("too_large", message)),
         ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, detail("overloaded", message)),
         ManageError::Store(_) | ManageError::File { .. } => {
             tracing::error!(%message, "management request failed");
-            (StatusCode::INTERNAL_SERVER_ERROR, detail("internal", "the server failed to answer; the cause is in its log. Nothing was changed: try again".into()))
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                detail(
+                    "internal",
+                    "the server failed to answer; the cause is in its log. Nothing was changed: try again".into(),
+                ),
+            )
         }
     }
 }

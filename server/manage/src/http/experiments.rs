@@ -45,19 +45,37 @@ struct StateQuery {
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments", operation_id = "list_experiment_states", tag = "experiments",
     params(("environment" = String, Path, description = "The environment's key"), StateQuery),
     responses((status = 200, description = "A page, by key", body = Page<Stored<ExperimentState>>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn list(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>, Params(query): Params<StateQuery>) -> ApiResult<Json<Page<Stored<ExperimentState>>>> {
+async fn list(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+    Params(query): Params<StateQuery>,
+) -> ApiResult<Json<Page<Stored<ExperimentState>>>> {
     let model = manage.model();
     model.find::<Environment>(INSTALLATION, &environment)?;
-    let states = model.experiment_states.page(&environment, query.after.as_deref().unwrap_or(""));
-    let wanted = states.filter(|state| query.state.is_none_or(|wanted| state.body.state == wanted)).map(|state| state.as_ref().clone());
-    Ok(Json(Page::of(wanted, page_size(query.limit)?, |state| state.body.key.clone())))
+    let states = model
+        .experiment_states
+        .page(&environment, query.after.as_deref().unwrap_or(""));
+    let wanted = states
+        .filter(|state| query.state.is_none_or(|wanted| state.body.state == wanted))
+        .map(|state| state.as_ref().clone());
+    Ok(Json(Page::of(wanted, page_size(query.limit)?, |state| {
+        state.body.key.clone()
+    })))
 }
 
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{key}", operation_id = "get_experiment_state", tag = "experiments",
     params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The experiment's key")),
     responses((status = 200, description = "State, phases, epochs, slots, salts; `ETag` is its version", body = Stored<ExperimentState>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn get(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environment, key)): Path<(String, String)>) -> ApiResult<Versioned<ExperimentState>> {
-    Ok(Versioned(StatusCode::OK, Arc::clone(manage.model().find::<ExperimentState>(&environment, &key)?)))
+async fn get(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, key)): Path<(String, String)>,
+) -> ApiResult<Versioned<ExperimentState>> {
+    Ok(Versioned(
+        StatusCode::OK,
+        Arc::clone(manage.model().find::<ExperimentState>(&environment, &key)?),
+    ))
 }
 
 #[utoipa::path(post, path = "/api/environments/{environment}/experiments/{key}/{action}", operation_id = "act_on_experiment", tag = "experiments", request_body = ActionParameters,
@@ -67,13 +85,27 @@ async fn get(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environment
         ("If-Match" = Option<String>, Header, description = "Only when the state still has this version")),
     responses((status = 200, description = "The state after it", body = Stored<ExperimentState>),
         (status = 409, description = "The state does not allow it, or is at another version than `If-Match` says", body = ErrorBody), (status = "4XX", description = "Refused; nothing was changed", body = ErrorBody)))]
-async fn act(State(manage): State<Arc<Manage>>, admin: Admin, Path((environment, key, action)): Path<(String, String, String)>, headers: HeaderMap, body: RawBody) -> ApiResult<Versioned<ExperimentState>> {
+async fn act(
+    State(manage): State<Arc<Manage>>,
+    admin: Admin,
+    Path((environment, key, action)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> ApiResult<Versioned<ExperimentState>> {
     let action = ExperimentAction::from_parts(&action, body.json()?)?;
     let version = if_match(&headers)?;
-    let deed = admin.deed_in_environment(&format!("experiment.{}", action.name()), format!("experiment/{key}"), &environment);
+    let deed = admin.deed_in_environment(
+        &format!("experiment.{}", action.name()),
+        format!("experiment/{key}"),
+        &environment,
+    );
     let stored = manage.change(deed, move |edit| {
         if version.is_some() {
-            check_version(edit.model.find::<ExperimentState>(&environment, &key)?.as_ref(), &key, version)?;
+            check_version(
+                edit.model.find::<ExperimentState>(&environment, &key)?.as_ref(),
+                &key,
+                version,
+            )?;
         }
         act::act(edit, &environment, &key, &action)?;
         edit.model.find::<ExperimentState>(&environment, &key).cloned()
@@ -115,12 +147,22 @@ struct Preview {
     description = "Says who would move if the action were done now, and whether it would be refused. Nothing is changed. Salts of a next phase lie ready, so the action that follows moves exactly these units.",
     params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The experiment's key")),
     responses((status = 200, description = "Who would move", body = Preview), (status = "4XX", description = "The action would be refused, for this reason", body = ErrorBody)))]
-async fn preview(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environment, key)): Path<(String, String)>, body: RawBody) -> ApiResult<Json<Preview>> {
+async fn preview(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, key)): Path<(String, String)>,
+    body: RawBody,
+) -> ApiResult<Json<Preview>> {
     let request: PreviewRequest = body.json()?;
     let action = ExperimentAction::from_parts(&request.action, request.parameters)?;
     let synthetic = request.synthetic.unwrap_or(DEFAULT_PREVIEW_IDS);
     if synthetic > MAX_PREVIEW_IDS {
-        return Err(ManageError::invalid("synthetic", format!("{synthetic} ids"), format!("count over at most {MAX_PREVIEW_IDS}")).into());
+        return Err(ManageError::invalid(
+            "synthetic",
+            format!("{synthetic} ids"),
+            format!("count over at most {MAX_PREVIEW_IDS}"),
+        )
+        .into());
     }
     let (model, now_ms) = (manage.model(), manage.now_ms());
     let work = move || -> crate::problem::Result<Preview> {
@@ -145,7 +187,9 @@ async fn preview(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environ
         })
     };
     let done = tokio::task::spawn_blocking(work).await;
-    Ok(Json(done.map_err(|error| ApiError::Manage(ManageError::Store(error.to_string())))??))
+    Ok(Json(done.map_err(|error| {
+        ApiError::Manage(ManageError::Store(error.to_string()))
+    })??))
 }
 
 /// The slots of a layer in an environment.
@@ -177,25 +221,55 @@ struct HeldSlots {
 #[utoipa::path(get, path = "/api/environments/{environment}/layers/{key}", operation_id = "get_layer_occupancy", tag = "layers",
     params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The layer's key")),
     responses((status = 200, description = "Who holds which slots, which rest, which are free", body = LayerOccupancy), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn layer(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environment, key)): Path<(String, String)>) -> ApiResult<Json<LayerOccupancy>> {
+async fn layer(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, key)): Path<(String, String)>,
+) -> ApiResult<Json<LayerOccupancy>> {
     let (model, now_ms) = (manage.model(), manage.now_ms());
     let project = model.project_of(&environment)?.to_owned();
     let definition = model.find::<Layer>(&project, &key)?;
     let state = model.find::<LayerState>(&environment, &key)?;
-    let in_layer = model.experiments.scope(&project).filter(|experiment: &&Arc<Stored<Experiment>>| experiment.body.layer.as_ref().is_some_and(|share| share.layer == key));
+    let in_layer = model
+        .experiments
+        .scope(&project)
+        .filter(|experiment: &&Arc<Stored<Experiment>>| {
+            experiment.body.layer.as_ref().is_some_and(|share| share.layer == key)
+        });
     let held: Vec<HeldSlots> = in_layer
         .filter_map(|experiment| model.experiment_states.get(&environment, &experiment.body.key))
         .filter(|state| state.body.state.is_live())
-        .map(|state| HeldSlots { experiment: state.body.key.clone(), slots: state.body.slots.clone() })
+        .map(|state| HeldSlots {
+            experiment: state.body.key.clone(),
+            slots: state.body.slots.clone(),
+        })
         .collect();
-    let cooling: Vec<_> = state.body.cooling.iter().filter(|slots| slots.until_ms > now_ms).cloned().collect();
+    let cooling: Vec<_> = state
+        .body
+        .cooling
+        .iter()
+        .filter(|slots| slots.until_ms > now_ms)
+        .cloned()
+        .collect();
     let free = slots::free(held.iter().flat_map(|held| held.slots.clone()), &cooling, now_ms);
     let free_slots = slots::count(&free);
-    Ok(Json(LayerOccupancy { layer: key, unit: definition.body.unit.clone(), held, cooling, free, free_slots }))
+    Ok(Json(LayerOccupancy {
+        layer: key,
+        unit: definition.body.unit.clone(),
+        held,
+        cooling,
+        free,
+        free_slots,
+    }))
 }
 
 /// The routes.
 pub fn router() -> OpenApiRouter<Arc<Manage>> {
     debug_assert_eq!(ACTIONS.len(), 12, "the description of `act` lists every action");
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(preview)).routes(routes!(act)).routes(routes!(layer))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(preview))
+        .routes(routes!(act))
+        .routes(routes!(layer))
 }

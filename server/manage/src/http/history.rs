@@ -34,11 +34,23 @@ struct AuditParams {
 
 #[utoipa::path(get, path = "/api/audit", operation_id = "list_audit", tag = "audit", params(AuditParams),
     responses((status = 200, description = "A page, newest first", body = Page<AuditRecord>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn list(State(manage): State<Arc<Manage>>, _admin: Admin, Params(params): Params<AuditParams>) -> ApiResult<Json<Page<AuditRecord>>> {
+async fn list(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Params(params): Params<AuditParams>,
+) -> ApiResult<Json<Page<AuditRecord>>> {
     let size = page_size(params.limit)?;
-    let query = AuditQuery { before: params.before, project: params.project, environment: params.environment, target: params.target, limit: size + 1 };
+    let query = AuditQuery {
+        before: params.before,
+        project: params.project,
+        environment: params.environment,
+        target: params.target,
+        limit: size + 1,
+    };
     let records = manage.history(move |store| store.audit(&query)).await?;
-    Ok(Json(Page::of(records.into_iter(), size, |record| record.seq.to_string())))
+    Ok(Json(Page::of(records.into_iter(), size, |record| {
+        record.seq.to_string()
+    })))
 }
 
 #[utoipa::path(get, path = "/api/audit/verify", operation_id = "verify_audit", tag = "audit",

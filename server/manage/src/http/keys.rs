@@ -41,16 +41,31 @@ struct KeyView {
 }
 
 fn view(key: &ApiKey, created_ms: i64) -> KeyView {
-    KeyView { id: key.key.clone(), kind: key.kind, name: key.name.clone(), starts_with: key.starts_with.clone(), created_ms, revoked_ms: key.revoked_ms }
+    KeyView {
+        id: key.key.clone(),
+        kind: key.kind,
+        name: key.name.clone(),
+        starts_with: key.starts_with.clone(),
+        created_ms,
+        revoked_ms: key.revoked_ms,
+    }
 }
 
 #[utoipa::path(get, path = "/api/environments/{environment}/keys", operation_id = "list_keys", tag = "keys",
     params(("environment" = String, Path, description = "The environment's key"), Paging),
     responses((status = 200, description = "A page, by id; the keys themselves are not stored", body = Page<KeyView>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn list(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>, Params(paging): Params<Paging>) -> ApiResult<Json<Page<KeyView>>> {
+async fn list(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+    Params(paging): Params<Paging>,
+) -> ApiResult<Json<Page<KeyView>>> {
     let model = manage.model();
     model.find::<Environment>(INSTALLATION, &environment)?;
-    let keys = model.keys.page(&environment, paging.after.as_deref().unwrap_or("")).map(|key| view(&key.body, key.created_ms));
+    let keys = model
+        .keys
+        .page(&environment, paging.after.as_deref().unwrap_or(""))
+        .map(|key| view(&key.body, key.created_ms));
     Ok(Json(Page::of(keys, page_size(paging.limit)?, |key| key.id.clone())))
 }
 
@@ -79,7 +94,12 @@ struct NewKey {
 #[utoipa::path(post, path = "/api/environments/{environment}/keys", operation_id = "create_key", tag = "keys", request_body = KeyRequest,
     params(("environment" = String, Path, description = "The environment's key")),
     responses((status = 201, description = "The key, shown this once", body = NewKey), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn create(State(manage): State<Arc<Manage>>, admin: Admin, Path(environment): Path<String>, body: RawBody) -> ApiResult<(StatusCode, Json<NewKey>)> {
+async fn create(
+    State(manage): State<Arc<Manage>>,
+    admin: Admin,
+    Path(environment): Path<String>,
+    body: RawBody,
+) -> ApiResult<(StatusCode, Json<NewKey>)> {
     let request: KeyRequest = body.json()?;
     if request.name.len() > 200 {
         return Err(ManageError::invalid("name", "the name has more than 200 bytes", "shorten it").into());
@@ -90,22 +110,41 @@ async fn create(State(manage): State<Arc<Manage>>, admin: Admin, Path(environmen
     let work = move |edit: &mut crate::edit::Edit| {
         edit.model.find::<Environment>(INSTALLATION, &environment)?;
         if edit.model.keys.count(&environment) >= MAX_KEYS {
-            return Err(ManageError::conflict("too_many", format!("environment `{environment}` has {MAX_KEYS} keys, the most it may have: use another environment")));
+            return Err(ManageError::conflict(
+                "too_many",
+                format!(
+                    "environment `{environment}` has {MAX_KEYS} keys, the most it may have: use another environment"
+                ),
+            ));
         }
         edit.create(&environment, key)
     };
     manage.change(deed, work).await?;
-    Ok((StatusCode::CREATED, Json(NewKey { id, kind: request.kind, key: text })))
+    Ok((
+        StatusCode::CREATED,
+        Json(NewKey {
+            id,
+            kind: request.kind,
+            key: text,
+        }),
+    ))
 }
 
 #[utoipa::path(delete, path = "/api/environments/{environment}/keys/{id}", operation_id = "revoke_key", tag = "keys",
     params(("environment" = String, Path, description = "The environment's key"), ("id" = String, Path, description = "The key's id")),
     responses((status = 200, description = "It no longer works, at once and for good", body = KeyView), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn revoke(State(manage): State<Arc<Manage>>, admin: Admin, Path((environment, id)): Path<(String, String)>) -> ApiResult<Json<KeyView>> {
+async fn revoke(
+    State(manage): State<Arc<Manage>>,
+    admin: Admin,
+    Path((environment, id)): Path<(String, String)>,
+) -> ApiResult<Json<KeyView>> {
     let deed = admin.deed_in_environment("key.revoke", format!("key/{id}"), &environment);
     let stored = manage.change(deed, move |edit| {
         if edit.model.find::<ApiKey>(&environment, &id)?.body.revoked_ms.is_some() {
-            return Err(ManageError::conflict("wrong_state", format!("key `{id}` is revoked already: there is nothing to do")));
+            return Err(ManageError::conflict(
+                "wrong_state",
+                format!("key `{id}` is revoked already: there is nothing to do"),
+            ));
         }
         let now_ms = edit.now_ms;
         edit.modify(&environment, &id, |key: &mut ApiKey| key.revoked_ms = Some(now_ms))?;
@@ -127,13 +166,23 @@ struct PublicKeys {
 #[utoipa::path(get, path = "/api/environments/{environment}/public-keys", operation_id = "get_public_keys", tag = "keys",
     params(("environment" = String, Path, description = "The environment's key")),
     responses((status = 200, description = "What verifies what this environment signs", body = PublicKeys), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn public_keys(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>) -> ApiResult<Json<PublicKeys>> {
+async fn public_keys(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+) -> ApiResult<Json<PublicKeys>> {
     manage.model().find::<Environment>(INSTALLATION, &environment)?;
     let texts = |keys: KeySet| keys.iter().map(|(id, key)| (id.to_owned(), key.to_text())).collect();
-    Ok(Json(PublicKeys { manifest: texts(manage.manifest_public_keys(&environment)), overrides: texts(manage.override_public_keys(&environment)) }))
+    Ok(Json(PublicKeys {
+        manifest: texts(manage.manifest_public_keys(&environment)),
+        overrides: texts(manage.override_public_keys(&environment)),
+    }))
 }
 
 /// The routes.
 pub fn router() -> OpenApiRouter<Arc<Manage>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke)).routes(routes!(public_keys))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
+        .routes(routes!(public_keys))
 }

@@ -43,9 +43,19 @@ struct AudienceQuery {
 }
 
 fn bytes(stored: &ManifestVersion, audience: Option<ManifestAudience>) -> Result<Vec<u8>> {
-    let bytes = if audience.unwrap_or_default() == ManifestAudience::Client { &stored.client_bytes } else { &stored.server_bytes };
+    let bytes = if audience.unwrap_or_default() == ManifestAudience::Client {
+        &stored.client_bytes
+    } else {
+        &stored.server_bytes
+    };
     if bytes.is_empty() {
-        return Err(ManageError::conflict("no_longer_kept", format!("of version {} only the hashes are kept: ask for one of the newest 200", stored.version)));
+        return Err(ManageError::conflict(
+            "no_longer_kept",
+            format!(
+                "of version {} only the hashes are kept: ask for one of the newest 200",
+                stored.version
+            ),
+        ));
     }
     Ok(bytes.to_vec())
 }
@@ -57,11 +67,22 @@ fn as_json(bytes: Vec<u8>) -> Response {
 #[utoipa::path(get, path = "/api/environments/{environment}/manifest", operation_id = "get_manifest", tag = "manifests",
     params(("environment" = String, Path, description = "The environment's key"), AudienceQuery),
     responses((status = 200, description = "The signed envelope in force", body = Object), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn current(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>, Params(query): Params<AudienceQuery>) -> ApiResult<Response> {
+async fn current(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+    Params(query): Params<AudienceQuery>,
+) -> ApiResult<Response> {
     manage.model().find::<Environment>(INSTALLATION, &environment)?;
-    let published = manage.current(&environment).ok_or_else(|| ManageError::conflict("nothing_published", "nothing is published in this environment yet"))?;
+    let published = manage
+        .current(&environment)
+        .ok_or_else(|| ManageError::conflict("nothing_published", "nothing is published in this environment yet"))?;
     let client = query.audience.unwrap_or_default() == ManifestAudience::Client;
-    Ok(as_json(if client { published.client_bytes.to_vec() } else { published.server_bytes.to_vec() }))
+    Ok(as_json(if client {
+        published.client_bytes.to_vec()
+    } else {
+        published.server_bytes.to_vec()
+    }))
 }
 
 /// A published version.
@@ -94,10 +115,17 @@ struct VersionsQuery {
 #[utoipa::path(get, path = "/api/environments/{environment}/manifest/versions", operation_id = "list_manifest_versions", tag = "manifests",
     params(("environment" = String, Path, description = "The environment's key"), VersionsQuery),
     responses((status = 200, description = "A page, newest first", body = Page<VersionView>), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn versions(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>, Params(query): Params<VersionsQuery>) -> ApiResult<Json<Page<VersionView>>> {
+async fn versions(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+    Params(query): Params<VersionsQuery>,
+) -> ApiResult<Json<Page<VersionView>>> {
     manage.model().find::<Environment>(INSTALLATION, &environment)?;
     let size = page_size(query.limit)?;
-    let found = manage.history(move |store| store.manifests(&environment, query.before, size + 1)).await?;
+    let found = manage
+        .history(move |store| store.manifests(&environment, query.before, size + 1))
+        .await?;
     let views = found.into_iter().map(|stored| VersionView {
         version: stored.version,
         generation: stored.generation,
@@ -113,15 +141,29 @@ async fn stored(manage: &Manage, environment: &str, version: u64) -> Result<Mani
     manage.model().find::<Environment>(INSTALLATION, environment)?;
     let name = environment.to_owned();
     let found = manage.history(move |store| store.manifest(&name, version)).await?;
-    found.ok_or_else(|| ManageError::NotFound { kind: "manifest version", key: version.to_string(), place: format!(" in environment `{environment}`") })
+    found.ok_or_else(|| ManageError::NotFound {
+        kind: "manifest version",
+        key: version.to_string(),
+        place: format!(" in environment `{environment}`"),
+    })
 }
 
 #[utoipa::path(get, path = "/api/environments/{environment}/manifest/versions/{version}", operation_id = "get_manifest_version", tag = "manifests",
     params(("environment" = String, Path, description = "The environment's key"), ("version" = u64, Path, description = "The version"), AudienceQuery),
     responses((status = 200, description = "The signed envelope as it was", body = Object), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn one_version(State(manage): State<Arc<Manage>>, _admin: Admin, Path((environment, version)): Path<(String, String)>, Params(query): Params<AudienceQuery>) -> ApiResult<Response> {
-    let version = version.parse().map_err(|_| ManageError::invalid("version", format!("`{version}` is no version"), "give a number"))?;
-    Ok(as_json(bytes(&stored(&manage, &environment, version).await?, query.audience)?))
+async fn one_version(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, version)): Path<(String, String)>,
+    Params(query): Params<AudienceQuery>,
+) -> ApiResult<Response> {
+    let version = version
+        .parse()
+        .map_err(|_| ManageError::invalid("version", format!("`{version}` is no version"), "give a number"))?;
+    Ok(as_json(bytes(
+        &stored(&manage, &environment, version).await?,
+        query.audience,
+    )?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -163,7 +205,12 @@ struct Difference {
 #[utoipa::path(get, path = "/api/environments/{environment}/manifest/diff", operation_id = "diff_manifests", tag = "manifests",
     params(("environment" = String, Path, description = "The environment's key"), DiffQuery),
     responses((status = 200, description = "What differs", body = ManifestDiff), (status = "4XX", description = "Refused", body = ErrorBody)))]
-async fn diff(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment): Path<String>, Params(query): Params<DiffQuery>) -> ApiResult<Json<ManifestDiff>> {
+async fn diff(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path(environment): Path<String>,
+    Params(query): Params<DiffQuery>,
+) -> ApiResult<Json<ManifestDiff>> {
     let newest = manage.current(&environment).map_or(0, |published| published.version);
     let to = query.to.unwrap_or(newest);
     let mut manifests = Vec::with_capacity(2);
@@ -183,7 +230,12 @@ async fn diff(State(manage): State<Arc<Manage>>, _admin: Admin, Path(environment
     }
     let truncated = differences.len() > MAX_DIFFERENCES;
     differences.truncate(MAX_DIFFERENCES);
-    Ok(Json(ManifestDiff { from: query.from, to, differences, truncated }))
+    Ok(Json(ManifestDiff {
+        from: query.from,
+        to,
+        differences,
+        truncated,
+    }))
 }
 
 /// Goes down where both sides have an object, or lists of one length; else notes the place.
@@ -195,8 +247,17 @@ fn compare(path: String, before: &Value, after: &Value, differences: &mut Vec<Di
         (Value::Object(a), Value::Object(b)) => {
             let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
-                let at = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                compare(at, a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null), differences);
+                let at = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                compare(
+                    at,
+                    a.get(name).unwrap_or(&Value::Null),
+                    b.get(name).unwrap_or(&Value::Null),
+                    differences,
+                );
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
@@ -204,13 +265,21 @@ fn compare(path: String, before: &Value, after: &Value, differences: &mut Vec<Di
                 compare(format!("{path}[{index}]"), a, b, differences);
             }
         }
-        _ => differences.push(Difference { path, before: before.clone(), after: after.clone() }),
+        _ => differences.push(Difference {
+            path,
+            before: before.clone(),
+            after: after.clone(),
+        }),
     }
 }
 
 /// The routes.
 pub fn router() -> OpenApiRouter<Arc<Manage>> {
-    OpenApiRouter::new().routes(routes!(current)).routes(routes!(versions)).routes(routes!(one_version)).routes(routes!(diff))
+    OpenApiRouter::new()
+        .routes(routes!(current))
+        .routes(routes!(versions))
+        .routes(routes!(one_version))
+        .routes(routes!(diff))
 }
 
 #[cfg(test)]
@@ -222,8 +291,23 @@ mod tests {
     #[test]
     fn a_diff_names_the_innermost_place() {
         let mut found = Vec::new();
-        compare(String::new(), &json!({"a": {"b": [1, 2]}, "c": 1}), &json!({"a": {"b": [1, 3]}, "d": [1]}), &mut found);
-        let paths: Vec<_> = found.iter().map(|difference| (difference.path.as_str(), &difference.before, &difference.after)).collect();
-        assert_eq!(paths, [("a.b[1]", &json!(2), &json!(3)), ("c", &json!(1), &Value::Null), ("d", &Value::Null, &json!([1]))]);
+        compare(
+            String::new(),
+            &json!({"a": {"b": [1, 2]}, "c": 1}),
+            &json!({"a": {"b": [1, 3]}, "d": [1]}),
+            &mut found,
+        );
+        let paths: Vec<_> = found
+            .iter()
+            .map(|difference| (difference.path.as_str(), &difference.before, &difference.after))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                ("a.b[1]", &json!(2), &json!(3)),
+                ("c", &json!(1), &Value::Null),
+                ("d", &Value::Null, &json!([1]))
+            ]
+        );
     }
 }

@@ -45,9 +45,17 @@ struct TokenScheme;
 impl utoipa::Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token, from the file `admin-token` of the data directory")).build(),
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some(
+                    "The admin token, from the file `admin-token` of the data directory",
+                ))
+                .build(),
         );
-        document.components.get_or_insert_default().add_security_scheme("admin_token", scheme);
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("admin_token", scheme);
     }
 }
 
@@ -62,7 +70,10 @@ fn described() -> (Router<Arc<Manage>>, utoipa::openapi::OpenApi) {
         .merge(history::router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
     let uploads = definitions::upload_router().layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES));
-    OpenApiRouter::with_openapi(Document::openapi()).merge(ordinary).merge(uploads).split_for_parts()
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(ordinary)
+        .merge(uploads)
+        .split_for_parts()
 }
 
 /// The OpenAPI document of [`Manage::router`].
@@ -81,6 +92,9 @@ impl Manage {
         let (router, mut document) = described();
         document.merge(others);
         let document = Arc::new(document);
-        router.with_state(Arc::clone(self)).route("/api/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
+        router.with_state(Arc::clone(self)).route(
+            "/api/openapi.json",
+            get(move || async move { Json(document.as_ref().clone()) }),
+        )
     }
 }

@@ -20,8 +20,12 @@ use crate::writer::{raise_deed, raise_generation};
 
 fn list<T: Record>(manage: &Manage, paging: &Paging) -> ApiResult<Json<Page<Stored<T>>>> {
     let model = manage.model();
-    let items = T::table(&model).page(INSTALLATION, paging.after.as_deref().unwrap_or("")).map(|stored| stored.as_ref().clone());
-    Ok(Json(Page::of(items, page_size(paging.limit)?, |stored| stored.body.key().to_owned())))
+    let items = T::table(&model)
+        .page(INSTALLATION, paging.after.as_deref().unwrap_or(""))
+        .map(|stored| stored.as_ref().clone());
+    Ok(Json(Page::of(items, page_size(paging.limit)?, |stored| {
+        stored.body.key().to_owned()
+    })))
 }
 
 macro_rules! place_routes {
@@ -53,9 +57,39 @@ macro_rules! place_routes {
     };
 }
 
-place_routes!(workspaces, Workspace, create_workspace, "workspace", "/api/workspaces", "/api/workspaces/{key}", "list_workspaces", "create_workspace", "get_workspace");
-place_routes!(projects, Project, create_project, "project", "/api/projects", "/api/projects/{key}", "list_projects", "create_project", "get_project");
-place_routes!(environments, Environment, create_environment, "environment", "/api/environments", "/api/environments/{key}", "list_environments", "create_environment", "get_environment");
+place_routes!(
+    workspaces,
+    Workspace,
+    create_workspace,
+    "workspace",
+    "/api/workspaces",
+    "/api/workspaces/{key}",
+    "list_workspaces",
+    "create_workspace",
+    "get_workspace"
+);
+place_routes!(
+    projects,
+    Project,
+    create_project,
+    "project",
+    "/api/projects",
+    "/api/projects/{key}",
+    "list_projects",
+    "create_project",
+    "get_project"
+);
+place_routes!(
+    environments,
+    Environment,
+    create_environment,
+    "environment",
+    "/api/environments",
+    "/api/environments/{key}",
+    "list_environments",
+    "create_environment",
+    "get_environment"
+);
 
 /// A raised generation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -34,17 +34,29 @@ pub struct Admin {
 impl Admin {
     /// The heading of what they do.
     pub fn deed(&self, action: &str, target: String) -> Deed {
-        Deed { actor: self.actor.clone(), action: action.to_owned(), target, project: None, environment: None }
+        Deed {
+            actor: self.actor.clone(),
+            action: action.to_owned(),
+            target,
+            project: None,
+            environment: None,
+        }
     }
 
     /// The same in a project.
     pub fn deed_in_project(&self, action: &str, target: String, project: &str) -> Deed {
-        Deed { project: Some(project.to_owned()), ..self.deed(action, target) }
+        Deed {
+            project: Some(project.to_owned()),
+            ..self.deed(action, target)
+        }
     }
 
     /// The same in an environment.
     pub fn deed_in_environment(&self, action: &str, target: String, environment: &str) -> Deed {
-        Deed { environment: Some(environment.to_owned()), ..self.deed(action, target) }
+        Deed {
+            environment: Some(environment.to_owned()),
+            ..self.deed(action, target)
+        }
     }
 }
 
@@ -56,23 +68,49 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let manage = Arc::<Manage>::from_ref(state);
-        let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = sent.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        let token = token.or_else(|| parts.headers.get("x-evenhand-key").and_then(|value| value.to_str().ok()));
+        let sent = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let token = sent
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let token = token.or_else(|| {
+            parts
+                .headers
+                .get("x-evenhand-key")
+                .and_then(|value| value.to_str().ok())
+        });
         match token {
-            None => Err(ApiError::Unauthorized("management takes the admin token: send `Authorization: Bearer TOKEN`; it is in the file `admin-token` of the data directory")),
-            Some(token) if manage.is_admin_token(token) => Ok(Self { actor: actor(&parts.headers)? }),
-            Some(_) => Err(ApiError::Unauthorized("this is not the admin token: server, client and sidecar keys don't open `/api`; it is in the file `admin-token` of the data directory")),
+            None => Err(ApiError::Unauthorized(
+                "management takes the admin token: send `Authorization: Bearer TOKEN`; it is in the file `admin-token` of the data directory",
+            )),
+            Some(token) if manage.is_admin_token(token) => Ok(Self {
+                actor: actor(&parts.headers)?,
+            }),
+            Some(_) => Err(ApiError::Unauthorized(
+                "this is not the admin token: server, client and sidecar keys don't open `/api`; it is in the file `admin-token` of the data directory",
+            )),
         }
     }
 }
 
 fn actor(headers: &HeaderMap) -> ApiResult<String> {
-    let Some(value) = headers.get("x-evenhand-actor") else { return Ok("admin".into()) };
-    let fine = std::str::from_utf8(value.as_bytes()).ok().filter(|name| (1..=MAX_ACTOR).contains(&name.len()));
+    let Some(value) = headers.get("x-evenhand-actor") else {
+        return Ok("admin".into());
+    };
+    let fine = std::str::from_utf8(value.as_bytes())
+        .ok()
+        .filter(|name| (1..=MAX_ACTOR).contains(&name.len()));
     match fine {
         Some(name) => Ok(name.to_owned()),
-        None => Err(ManageError::invalid("X-Evenhand-Actor", "the name of an actor is 1 to 200 bytes of UTF-8", "send who acts, or leave the header out").into()),
+        None => Err(ManageError::invalid(
+            "X-Evenhand-Actor",
+            "the name of an actor is 1 to 200 bytes of UTF-8",
+            "send who acts, or leave the header out",
+        )
+        .into()),
     }
 }
 
@@ -83,14 +121,17 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
-            let rejection = rejection.into_response();
-            ApiError::Manage(if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ManageError::TooLarge("the body is larger than this route takes: 8 MiB, for id lists 64 MiB".into())
-            } else {
-                ManageError::invalid("body", "the body could not be received", "send it again")
+        Bytes::from_request(request, state)
+            .await
+            .map(Self)
+            .map_err(|rejection| {
+                let rejection = rejection.into_response();
+                ApiError::Manage(if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    ManageError::TooLarge("the body is larger than this route takes: 8 MiB, for id lists 64 MiB".into())
+                } else {
+                    ManageError::invalid("body", "the body could not be received", "send it again")
+                })
             })
-        })
     }
 }
 
@@ -100,9 +141,15 @@ impl RawBody {
         let mut deserializer = serde_json::Deserializer::from_slice(if self.0.is_empty() { b"{}" } else { &self.0 });
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();
-            ManageError::invalid(if path == "." { "body".into() } else { path }, error.inner().to_string(), "see /api/openapi.json for what this route takes")
+            ManageError::invalid(
+                if path == "." { "body".into() } else { path },
+                error.inner().to_string(),
+                "see /api/openapi.json for what this route takes",
+            )
         })?;
-        deserializer.end().map_err(|error| ManageError::invalid("body", error.to_string(), "send one JSON value and nothing after it"))?;
+        deserializer.end().map_err(|error| {
+            ManageError::invalid("body", error.to_string(), "send one JSON value and nothing after it")
+        })?;
         Ok(value)
     }
 
@@ -117,7 +164,11 @@ impl RawBody {
         }
         let definition = serde_path_to_error::deserialize(value).map_err(|error| {
             let path = error.path().to_string();
-            ManageError::invalid(if path == "." { "body".into() } else { path }, error.inner().to_string(), "see /api/openapi.json for what this route takes")
+            ManageError::invalid(
+                if path == "." { "body".into() } else { path },
+                error.inner().to_string(),
+                "see /api/openapi.json for what this route takes",
+            )
         })?;
         Ok((definition, version))
     }
@@ -125,11 +176,21 @@ impl RawBody {
 
 /// The version of `If-Match: "3"` (quotes optional).
 pub fn if_match(headers: &HeaderMap) -> ApiResult<Option<u64>> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let version = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().trim_matches('"').parse().ok());
     match version {
         Some(version) => Ok(Some(version)),
-        None => Err(ManageError::invalid("If-Match", "it is no version", "send the `version` you read, as in `If-Match: \"3\"`").into()),
+        None => Err(ManageError::invalid(
+            "If-Match",
+            "it is no version",
+            "send the `version` you read, as in `If-Match: \"3\"`",
+        )
+        .into()),
     }
 }
 
@@ -140,9 +201,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        Query::try_from_uri(&parts.uri).map(|Query(params)| Self(params)).map_err(|error| {
-            ManageError::invalid("query", error.to_string(), "see /api/openapi.json for what this route takes").into()
-        })
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(params)| Self(params))
+            .map_err(|error| {
+                ManageError::invalid(
+                    "query",
+                    error.to_string(),
+                    "see /api/openapi.json for what this route takes",
+                )
+                .into()
+            })
     }
 }
 
@@ -163,7 +231,12 @@ pub fn page_size(limit: Option<usize>) -> ApiResult<usize> {
     if (1..=MAX_PAGE).contains(&limit) {
         return Ok(limit);
     }
-    Err(ManageError::invalid("limit", format!("{limit} is no size of a page"), format!("give 1 to {MAX_PAGE}")).into())
+    Err(ManageError::invalid(
+        "limit",
+        format!("{limit} is no size of a page"),
+        format!("give 1 to {MAX_PAGE}"),
+    )
+    .into())
 }
 
 /// A page of a list.

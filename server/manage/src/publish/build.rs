@@ -27,8 +27,20 @@ pub struct Imprint {
 /// The full manifest of an environment: every flag under its own name, and the layers, holdouts, segments and lists that their rules use.
 pub fn server_manifest(model: &Model, environment: &str, imprint: Imprint) -> Result<wire::Manifest> {
     let project = model.project_of(environment)?;
-    let mut builder = Builder { model, project, environment, problems: Vec::new(), layers: BTreeSet::new(), holdouts: BTreeSet::new(), references: References::default() };
-    let flags = model.flags.scope(project).map(|flag| (flag.body.key.clone(), builder.flag(&flag.body))).collect();
+    let mut builder = Builder {
+        model,
+        project,
+        environment,
+        problems: Vec::new(),
+        layers: BTreeSet::new(),
+        holdouts: BTreeSet::new(),
+        references: References::default(),
+    };
+    let flags = model
+        .flags
+        .scope(project)
+        .map(|flag| (flag.body.key.clone(), builder.flag(&flag.body)))
+        .collect();
     let layers = builder.layers();
     let holdouts = builder.holdouts();
     let (segments, lists) = builder.segments();
@@ -54,18 +66,34 @@ pub fn server_manifest(model: &Model, environment: &str, imprint: Imprint) -> Re
 
 /// The ranges of a share in basis points.
 pub fn share_ranges(share: u32) -> Vec<wire::HashRange> {
-    if share == 0 { Vec::new() } else { vec![wire::HashRange(0, bound(share, 10_000))] }
+    if share == 0 {
+        Vec::new()
+    } else {
+        vec![wire::HashRange(0, bound(share, 10_000))]
+    }
 }
 
 /// The ranges of slots of a layer.
 pub fn slot_ranges(slots: &[(u32, u32)]) -> Vec<wire::HashRange> {
-    slots.iter().map(|&(from, to)| wire::HashRange(bound(from, SLOTS), bound(to, SLOTS))).collect()
+    slots
+        .iter()
+        .map(|&(from, to)| wire::HashRange(bound(from, SLOTS), bound(to, SLOTS)))
+        .collect()
 }
 
 /// The ranges of a phase's current split.
 pub fn split_ranges(phase: &Phase) -> Vec<wire::SplitRange> {
     let split = phase.epoch().map_or(&[][..], |epoch| &epoch.split);
-    split.iter().map(|range| wire::SplitRange(bound(range.from, 10_000), bound(range.to, 10_000), range.variation.clone())).collect()
+    split
+        .iter()
+        .map(|range| {
+            wire::SplitRange(
+                bound(range.from, 10_000),
+                bound(range.to, 10_000),
+                range.variation.clone(),
+            )
+        })
+        .collect()
 }
 
 struct Builder<'a> {
@@ -80,10 +108,20 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn flag(&mut self, flag: &Flag) -> wire::Flag {
-        let state = self.model.flag_states.get(self.environment, &flag.key).map(|stored| &stored.body);
-        let own = |state: &FlagState| wire::UniqueMap(
-            state.overrides.iter().map(|(unit, ids)| (unit.clone(), wire::UniqueMap(ids.clone()))).collect(),
-        );
+        let state = self
+            .model
+            .flag_states
+            .get(self.environment, &flag.key)
+            .map(|stored| &stored.body);
+        let own = |state: &FlagState| {
+            wire::UniqueMap(
+                state
+                    .overrides
+                    .iter()
+                    .map(|(unit, ids)| (unit.clone(), wire::UniqueMap(ids.clone())))
+                    .collect(),
+            )
+        };
         let wire_state = if flag.archived {
             wire::FlagState::Archived
         } else if state.is_some_and(|state| state.killed) {
@@ -100,9 +138,18 @@ impl Builder<'_> {
                 ValueType::Float => wire::FlagType::Float,
                 ValueType::Json => wire::FlagType::Json,
             },
-            variations: flag.variations.iter().map(|variation| wire::Variation { key: variation.key.clone(), value: variation.value.clone().into() }).collect(),
+            variations: flag
+                .variations
+                .iter()
+                .map(|variation| wire::Variation {
+                    key: variation.key.clone(),
+                    value: variation.value.clone().into(),
+                })
+                .collect(),
             off: flag.off.clone(),
-            default: state.and_then(|state| state.default.clone()).unwrap_or_else(|| flag.default.clone()),
+            default: state
+                .and_then(|state| state.default.clone())
+                .unwrap_or_else(|| flag.default.clone()),
             state: wire_state,
             overrides: state.map(own).unwrap_or_default(),
             rules: self.rules(flag, state),
@@ -113,10 +160,17 @@ impl Builder<'_> {
     /// The flag's rules in order, its live experiments at their places (see [`Flag::rules`]).
     fn rules(&mut self, flag: &Flag, state: Option<&FlagState>) -> Vec<wire::Rule> {
         let mut unplaced = self.live_experiments(flag);
-        let placed: Vec<_> = flag.rules.iter().map(|rule| match rule {
-            FlagRule::Experiment { experiment } => unplaced.iter().position(|(definition, _)| definition.key == *experiment).map(|index| unplaced.remove(index)),
-            FlagRule::Targeted(_) | FlagRule::Rollout(_) => None,
-        }).collect();
+        let placed: Vec<_> = flag
+            .rules
+            .iter()
+            .map(|rule| match rule {
+                FlagRule::Experiment { experiment } => unplaced
+                    .iter()
+                    .position(|(definition, _)| definition.key == *experiment)
+                    .map(|index| unplaced.remove(index)),
+                FlagRule::Targeted(_) | FlagRule::Rollout(_) => None,
+            })
+            .collect();
         let mut rules = Vec::with_capacity(flag.rules.len() + unplaced.len());
         for (index, (rule, placed)) in flag.rules.iter().zip(placed).enumerate() {
             let at = format!("flags.{}.rules[{index}]", flag.key);
@@ -126,9 +180,14 @@ impl Builder<'_> {
             if let Some(placed) = placed {
                 self.experiments(vec![placed], &mut rules);
             }
-            let Some(guards) = rule.guards().filter(|guards| guards.works_in(self.environment)) else { continue };
+            let Some(guards) = rule.guards().filter(|guards| guards.works_in(self.environment)) else {
+                continue;
+            };
             let rule = match rule {
-                FlagRule::Targeted(targeted) => wire::Rule { serve: Some(targeted.serve.clone()), ..self.guarded(&targeted.id, wire::Kind::Targeted, guards, &at) },
+                FlagRule::Targeted(targeted) => wire::Rule {
+                    serve: Some(targeted.serve.clone()),
+                    ..self.guarded(&targeted.id, wire::Kind::Targeted, guards, &at)
+                },
                 FlagRule::Rollout(rollout) => self.rollout(rollout, guards, state, &at),
                 FlagRule::Experiment { .. } => continue,
             };
@@ -140,23 +199,49 @@ impl Builder<'_> {
 
     /// Oldest first.
     fn live_experiments(&self, flag: &Flag) -> Vec<(Experiment, ExperimentState)> {
-        let mut found: Vec<_> = self.model.experiments.scope(self.project)
+        let mut found: Vec<_> = self
+            .model
+            .experiments
+            .scope(self.project)
             .filter(|experiment| experiment.body.flag == flag.key)
             .filter_map(|experiment| {
-                let state = self.model.experiment_states.get(self.environment, &experiment.body.key)?;
-                state.body.state.is_live().then(|| (experiment.created_ms, experiment.body.clone(), state.body.clone()))
+                let state = self
+                    .model
+                    .experiment_states
+                    .get(self.environment, &experiment.body.key)?;
+                state
+                    .body
+                    .state
+                    .is_live()
+                    .then(|| (experiment.created_ms, experiment.body.clone(), state.body.clone()))
             })
             .collect();
         found.sort_by(|(a_ms, a, _), (b_ms, b, _)| (a_ms, &a.key).cmp(&(b_ms, &b.key)));
-        found.into_iter().map(|(_, definition, state)| (definition, state)).collect()
+        found
+            .into_iter()
+            .map(|(_, definition, state)| (definition, state))
+            .collect()
     }
 
-    fn rollout(&mut self, rollout: &RolloutRule, guards: RuleGuards<'_>, state: Option<&FlagState>, at: &str) -> wire::Rule {
-        let salt = state.and_then(|state| state.rollout_salts.get(&rollout.id)).cloned().unwrap_or_default();
+    fn rollout(
+        &mut self,
+        rollout: &RolloutRule,
+        guards: RuleGuards<'_>,
+        state: Option<&FlagState>,
+        at: &str,
+    ) -> wire::Rule {
+        let salt = state
+            .and_then(|state| state.rollout_salts.get(&rollout.id))
+            .cloned()
+            .unwrap_or_default();
         wire::Rule {
             serve: Some(rollout.serve.clone()),
             unit: Some(rollout.unit.clone()),
-            traffic: Some(wire::Draw { hash: wire::Hash::Murmur3, salt, ranges: share_ranges(rollout.traffic) }),
+            traffic: Some(wire::Draw {
+                hash: wire::Hash::Murmur3,
+                salt,
+                ranges: share_ranges(rollout.traffic),
+            }),
             ..self.guarded(&rollout.id, wire::Kind::Rollout, guards, at)
         }
     }
@@ -177,7 +262,11 @@ impl Builder<'_> {
             self.layers.extend(layer.clone());
             rules.push(wire::Rule {
                 unit: Some(definition.unit.clone()),
-                traffic: Some(wire::Draw { hash: wire::Hash::Murmur3, salt: phase.salts.traffic.clone(), ranges: share_ranges(phase.traffic) }),
+                traffic: Some(wire::Draw {
+                    hash: wire::Hash::Murmur3,
+                    salt: phase.salts.traffic.clone(),
+                    ranges: share_ranges(phase.traffic),
+                }),
                 experiment: Some(definition.key.clone()),
                 phase: Some(u64::from(phase.phase)),
                 epoch: phase.epoch().map(|epoch| u64::from(epoch.epoch)),
@@ -189,7 +278,11 @@ impl Builder<'_> {
                 slots: layer.is_some().then(|| slot_ranges(&state.slots)),
                 layer,
                 sticky: Some(definition.sticky),
-                split: Some(wire::Split { hash: wire::Hash::Murmur3, salt: phase.salts.split.clone(), ranges: split_ranges(phase) }),
+                split: Some(wire::Split {
+                    hash: wire::Hash::Murmur3,
+                    salt: phase.salts.split.clone(),
+                    ranges: split_ranges(phase),
+                }),
                 ..self.guarded(&definition.key, wire::Kind::Experiment, guards, &at)
             });
         }
@@ -198,7 +291,9 @@ impl Builder<'_> {
     /// A rule of which only what guards it is filled in.
     fn guarded(&mut self, id: &str, kind: wire::Kind, guards: RuleGuards<'_>, at: &str) -> wire::Rule {
         self.holdouts.extend(guards.holdouts.iter().cloned());
-        self.references.flags.extend(guards.requires.iter().map(|requirement| requirement.flag.clone()));
+        self.references
+            .flags
+            .extend(guards.requires.iter().map(|requirement| requirement.flag.clone()));
         wire::Rule {
             id: id.to_owned(),
             kind,
@@ -206,7 +301,9 @@ impl Builder<'_> {
             end_ms: guards.end_ms,
             requires: guards.requires.iter().map(require).collect(),
             holdouts: guards.holdouts.to_vec(),
-            when: guards.when.and_then(|when| self.expression(when, &format!("{at}.when"))),
+            when: guards
+                .when
+                .and_then(|when| self.expression(when, &format!("{at}.when"))),
             serve: None,
             unit: None,
             traffic: None,
@@ -229,7 +326,11 @@ impl Builder<'_> {
                 Some(expression)
             }
             Err(error) => {
-                self.problems.push(Problem { field: at.to_owned(), message: error.to_string(), remedy: "write it as docs/contract/operators.md says".into() });
+                self.problems.push(Problem {
+                    field: at.to_owned(),
+                    message: error.to_string(),
+                    remedy: "write it as docs/contract/operators.md says".into(),
+                });
                 None
             }
         }
@@ -239,7 +340,14 @@ impl Builder<'_> {
         let used = self.layers.iter().filter_map(|key| {
             let unit = self.model.layers.get(self.project, key)?.body.unit.clone();
             let salt = self.model.layer_states.get(self.environment, key)?.body.salt.clone();
-            Some((key.clone(), wire::Layer { unit, hash: wire::Hash::Murmur3, salt }))
+            Some((
+                key.clone(),
+                wire::Layer {
+                    unit,
+                    hash: wire::Hash::Murmur3,
+                    salt,
+                },
+            ))
         });
         used.collect()
     }
@@ -249,8 +357,20 @@ impl Builder<'_> {
         let used = keys.into_iter().filter_map(|key| {
             let holdout = self.model.holdouts.get(self.project, &key)?.body.clone();
             let salt = self.model.holdout_states.get(self.environment, &key)?.body.salt.clone();
-            let when = holdout.when.as_ref().and_then(|when| self.expression(when, &format!("holdouts.{key}.when")));
-            Some((key, wire::Holdout { unit: holdout.unit, hash: wire::Hash::Murmur3, salt, ranges: share_ranges(holdout.share), when }))
+            let when = holdout
+                .when
+                .as_ref()
+                .and_then(|when| self.expression(when, &format!("holdouts.{key}.when")));
+            Some((
+                key,
+                wire::Holdout {
+                    unit: holdout.unit,
+                    hash: wire::Hash::Murmur3,
+                    salt,
+                    ranges: share_ranges(holdout.share),
+                    when,
+                },
+            ))
         });
         used.collect()
     }
@@ -263,14 +383,38 @@ impl Builder<'_> {
             if segments.contains_key(&key) {
                 continue;
             }
-            let Some(segment) = self.model.segments.get(self.project, &key).map(|stored| stored.body.clone()) else { continue };
+            let Some(segment) = self
+                .model
+                .segments
+                .get(self.project, &key)
+                .map(|stored| stored.body.clone())
+            else {
+                continue;
+            };
             let expression = match &segment {
                 Segment { list: Some(list), .. } => {
-                    lists.insert(key.clone(), wire::IdListRef { salt: list.salt.clone(), sha256: list.sha256.clone(), count: list.count });
-                    Some(wire::Expression::InList(wire::ListTest { unit: list.unit.clone(), list: key.clone() }))
+                    lists.insert(
+                        key.clone(),
+                        wire::IdListRef {
+                            salt: list.salt.clone(),
+                            sha256: list.sha256.clone(),
+                            count: list.count,
+                        },
+                    );
+                    Some(wire::Expression::InList(wire::ListTest {
+                        unit: list.unit.clone(),
+                        list: key.clone(),
+                    }))
                 }
-                Segment { expression: Some(expression), .. } => self.expression(expression, &format!("segments.{key}")),
-                Segment { expression: None, list: None, .. } => None,
+                Segment {
+                    expression: Some(expression),
+                    ..
+                } => self.expression(expression, &format!("segments.{key}")),
+                Segment {
+                    expression: None,
+                    list: None,
+                    ..
+                } => None,
             };
             if let Some(expression) = expression {
                 segments.insert(key, expression);
@@ -281,5 +425,8 @@ impl Builder<'_> {
 }
 
 fn require(requirement: &Requirement) -> wire::Require {
-    wire::Require { flag: requirement.flag.clone(), variations: requirement.variations.clone() }
+    wire::Require {
+        flag: requirement.flag.clone(),
+        variations: requirement.variations.clone(),
+    }
 }

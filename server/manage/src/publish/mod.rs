@@ -61,36 +61,77 @@ pub struct Draft {
 
 /// Builds and compiles both manifests of an environment. The error holds every fault.
 pub fn draft(model: &Model, environment: &str) -> Result<Draft> {
-    let blank = Imprint { generation: 1, version: 1, issued_at_ms: 0 };
+    let blank = Imprint {
+        generation: 1,
+        version: 1,
+        issued_at_ms: 0,
+    };
     let server = build::server_manifest(model, environment, blank)?;
     let project = model.project_of(environment)?;
-    let absent = model.flags.scope(project).filter(|flag| !flag.body.in_client_manifest()).map(|flag| flag.body.key.clone());
+    let absent = model
+        .flags
+        .scope(project)
+        .filter(|flag| !flag.body.in_client_manifest())
+        .map(|flag| flag.body.key.clone());
     let state = &model.find::<PublishState>(environment, environment)?.body;
-    let client = obfuscate(&server, &opaque_ids(model, environment)?, &state.obfuscation_salt, &absent.collect())
-        .map_err(|error| ManageError::invalid("client_visible", error.to_string(), "make the flag `remote`, or make what it depends on visible to clients too"))?;
-    if let Some((flag, reason)) = client.remote.iter().find(|(key, _)| model.flags.get(project, key).is_some_and(|flag| flag.body.in_client_manifest())) {
+    let client = obfuscate(
+        &server,
+        &opaque_ids(model, environment)?,
+        &state.obfuscation_salt,
+        &absent.collect(),
+    )
+    .map_err(|error| {
+        ManageError::invalid(
+            "client_visible",
+            error.to_string(),
+            "make the flag `remote`, or make what it depends on visible to clients too",
+        )
+    })?;
+    if let Some((flag, reason)) = client.remote.iter().find(|(key, _)| {
+        model
+            .flags
+            .get(project, key)
+            .is_some_and(|flag| flag.body.in_client_manifest())
+    }) {
         return Err(ManageError::invalid(
             "remote",
-            format!("flag `{flag}` stands in client manifests, and now would silently vanish from them ({reason:?}): per-unit overrides and id lists are not for clients to see"),
+            format!(
+                "flag `{flag}` stands in client manifests, and now would silently vanish from them ({reason:?}): per-unit overrides and id lists are not for clients to see"
+            ),
             format!("set `remote` to true on flag `{flag}`, so that client keys ask the assignment API for it"),
         ));
     }
     let client = client.manifest;
     let (server_json, client_json) = (canonical_manifest(&server)?, canonical_manifest(&client)?);
     let fingerprint = sha256_hex(&[server_json, client_json].concat());
-    Ok(Draft { server, client, fingerprint })
+    Ok(Draft {
+        server,
+        client,
+        fingerprint,
+    })
 }
 
 impl Draft {
     /// Compiles, then signs, with this printed on. `audit_head` is the hash of the audit record of the change.
-    pub fn publish(mut self, model: &Model, imprint: Imprint, key: &SigningKey, audit_seq: u64, audit_head: &str) -> Result<(ManifestVersion, Published)> {
+    pub fn publish(
+        mut self,
+        model: &Model,
+        imprint: Imprint,
+        key: &SigningKey,
+        audit_seq: u64,
+        audit_head: &str,
+    ) -> Result<(ManifestVersion, Published)> {
         for manifest in [&mut self.server, &mut self.client] {
-            (manifest.generation, manifest.version, manifest.issued_at_ms) = (imprint.generation, imprint.version, imprint.issued_at_ms);
+            (manifest.generation, manifest.version, manifest.issued_at_ms) =
+                (imprint.generation, imprint.version, imprint.issued_at_ms);
         }
         let (server_json, client_json) = (canonical_manifest(&self.server)?, canonical_manifest(&self.client)?);
         let snapshot = compile(&server_json, model)?;
         compile(&client_json, model)?;
-        let seal = |json: &[u8]| seal_envelope(json, &key.key_id, &key.secret, Some(audit_head)).map_err(|error| ManageError::invalid("manifest", error.to_string(), "make the environment smaller"));
+        let seal = |json: &[u8]| {
+            seal_envelope(json, &key.key_id, &key.secret, Some(audit_head))
+                .map_err(|error| ManageError::invalid("manifest", error.to_string(), "make the environment smaller"))
+        };
         let stored = ManifestVersion {
             environment: self.server.environment.clone(),
             generation: imprint.generation,
@@ -102,7 +143,12 @@ impl Draft {
             server_bytes: seal(&server_json)?.into(),
             client_bytes: seal(&client_json)?.into(),
         };
-        let published = in_force(model, &stored, Arc::new(snapshot), self.server.lists.values().map(|list| list.sha256.clone()).collect())?;
+        let published = in_force(
+            model,
+            &stored,
+            Arc::new(snapshot),
+            self.server.lists.values().map(|list| list.sha256.clone()).collect(),
+        )?;
         Ok((stored, published))
     }
 
@@ -115,17 +161,32 @@ impl Draft {
 
 /// Puts a stored version in force again: its signature is checked, its bytes are compiled, its definitions are not asked.
 pub fn restore(model: &Model, stored: &ManifestVersion, keys: &KeySet) -> Result<Published> {
-    let damaged = |message: String| ManageError::Store(format!("the published manifest {} of `{}` can't be used: {message}; restore a backup of the data directory", stored.version, stored.environment));
+    let damaged = |message: String| {
+        ManageError::Store(format!(
+            "the published manifest {} of `{}` can't be used: {message}; restore a backup of the data directory",
+            stored.version, stored.environment
+        ))
+    };
     let opened = open_envelope(&stored.server_bytes, Some(keys), None).map_err(|error| damaged(error.to_string()))?;
     open_envelope(&stored.client_bytes, Some(keys), None).map_err(|error| damaged(error.to_string()))?;
-    let manifest: wire::Manifest = serde_json::from_slice(opened.manifest).map_err(|error| damaged(error.to_string()))?;
+    let manifest: wire::Manifest =
+        serde_json::from_slice(opened.manifest).map_err(|error| damaged(error.to_string()))?;
     let snapshot = compile(opened.manifest, model)?;
-    in_force(model, stored, Arc::new(snapshot), manifest.lists.values().map(|list| list.sha256.clone()).collect())
+    in_force(
+        model,
+        stored,
+        Arc::new(snapshot),
+        manifest.lists.values().map(|list| list.sha256.clone()).collect(),
+    )
 }
 
 fn in_force(model: &Model, stored: &ManifestVersion, snapshot: Arc<Snapshot>, lists: Vec<String>) -> Result<Published> {
     let project = model.project_of(&stored.environment)?;
-    let visible = model.flags.scope(project).filter(|flag| flag.body.client_visible).map(|flag| flag.body.key.clone());
+    let visible = model
+        .flags
+        .scope(project)
+        .filter(|flag| flag.body.client_visible)
+        .map(|flag| flag.body.key.clone());
     Ok(Published {
         environment: stored.environment.clone(),
         version: stored.version,
@@ -147,36 +208,65 @@ pub fn opaque_ids(model: &Model, environment: &str) -> Result<OpaqueIds> {
     let project = model.project_of(environment)?;
     let mut ids = OpaqueIds::default();
     for state in model.flag_states.scope(environment) {
-        ids.variations.insert(state.body.key.clone(), state.body.variation_aliases.clone());
-        ids.rules.insert(state.body.key.clone(), state.body.rule_aliases.clone());
+        ids.variations
+            .insert(state.body.key.clone(), state.body.variation_aliases.clone());
+        ids.rules
+            .insert(state.body.key.clone(), state.body.rule_aliases.clone());
     }
     for state in model.experiment_states.scope(environment) {
         ids.experiments.insert(state.body.key.clone(), state.body.alias.clone());
         if let Some(experiment) = model.experiments.get(project, &state.body.key) {
-            ids.rules.entry(experiment.body.flag.clone()).or_default().insert(state.body.key.clone(), state.body.rule_alias.clone());
+            ids.rules
+                .entry(experiment.body.flag.clone())
+                .or_default()
+                .insert(state.body.key.clone(), state.body.rule_alias.clone());
         }
     }
-    ids.layers = model.layer_states.scope(environment).map(|state| (state.body.key.clone(), state.body.alias.clone())).collect();
-    ids.segments = model.segment_states.scope(environment).map(|state| (state.body.key.clone(), state.body.alias.clone())).collect();
-    ids.holdouts = model.holdout_states.scope(environment).map(|state| (state.body.key.clone(), state.body.alias.clone())).collect();
+    ids.layers = model
+        .layer_states
+        .scope(environment)
+        .map(|state| (state.body.key.clone(), state.body.alias.clone()))
+        .collect();
+    ids.segments = model
+        .segment_states
+        .scope(environment)
+        .map(|state| (state.body.key.clone(), state.body.alias.clone()))
+        .collect();
+    ids.holdouts = model
+        .holdout_states
+        .scope(environment)
+        .map(|state| (state.body.key.clone(), state.body.alias.clone()))
+        .collect();
     Ok(ids)
 }
 
 fn canonical_manifest(manifest: &wire::Manifest) -> Result<Vec<u8>> {
-    canonical(manifest).map_err(|error| ManageError::invalid("manifest", error.to_string(), "values must be JSON with finite numbers"))
+    canonical(manifest)
+        .map_err(|error| ManageError::invalid("manifest", error.to_string(), "values must be JSON with finite numbers"))
 }
 
 fn compile(json: &[u8], model: &Model) -> Result<Snapshot> {
-    let (snapshot, report) = Snapshot::compile(json, model.lists.as_ref()).map_err(|error| ManageError::invalid(error.path, error.message, error.remedy))?;
+    let (snapshot, report) = Snapshot::compile(json, model.lists.as_ref())
+        .map_err(|error| ManageError::invalid(error.path, error.message, error.remedy))?;
     let problems = faults(report);
-    if problems.is_empty() { Ok(snapshot) } else { Err(ManageError::Invalid(problems)) }
+    if problems.is_empty() {
+        Ok(snapshot)
+    } else {
+        Err(ManageError::Invalid(problems))
+    }
 }
 
 fn faults(report: Report) -> Vec<Problem> {
-    let faults = report.faults.into_iter().map(|fault| Problem { field: fault.path, message: fault.message, remedy: fault.remedy });
+    let faults = report.faults.into_iter().map(|fault| Problem {
+        field: fault.path,
+        message: fault.message,
+        remedy: fault.remedy,
+    });
     let missing = report.missing_lists.into_iter().map(|missing| Problem {
         field: format!("lists.{}", missing.list),
-        message: missing.refused.unwrap_or_else(|| format!("the id list {} is not in the store", missing.sha256)),
+        message: missing
+            .refused
+            .unwrap_or_else(|| format!("the id list {} is not in the store", missing.sha256)),
         remedy: "upload the ids of this segment again".into(),
     });
     faults.chain(missing).collect()

@@ -32,18 +32,32 @@ pub fn operands(leaves: Vec<(String, wire::Expression)>) -> Vec<Problem> {
         obfuscation: None,
         meta: None,
     };
-    let whole = |message: String| vec![Problem { field: fields.first().cloned().unwrap_or_default(), message, remedy: "make the expression smaller".into() }];
+    let whole = |message: String| {
+        vec![Problem {
+            field: fields.first().cloned().unwrap_or_default(),
+            message,
+            remedy: "make the expression smaller".into(),
+        }]
+    };
     let json = match canonical(&manifest) {
         Ok(json) => json,
         Err(error) => return whole(error.to_string()),
     };
     match Snapshot::compile(&json, &()) {
         Err(error) => whole(error.message),
-        Ok((_, report)) => report.faults.into_iter().filter_map(|fault| {
-            let index: usize = fault.flag.as_deref()?.strip_prefix("leaf-")?.parse().ok()?;
-            let inner = fault.path.split_once(".when").map_or("", |(_, inner)| inner);
-            Some(Problem { field: format!("{}{inner}", fields.get(index)?), message: fault.message, remedy: fault.remedy })
-        }).collect(),
+        Ok((_, report)) => report
+            .faults
+            .into_iter()
+            .filter_map(|fault| {
+                let index: usize = fault.flag.as_deref()?.strip_prefix("leaf-")?.parse().ok()?;
+                let inner = fault.path.split_once(".when").map_or("", |(_, inner)| inner);
+                Some(Problem {
+                    field: format!("{}{inner}", fields.get(index)?),
+                    message: fault.message,
+                    remedy: fault.remedy,
+                })
+            })
+            .collect(),
     }
 }
 
@@ -51,7 +65,12 @@ fn flag_of(leaf: wire::Expression) -> wire::Flag {
     wire::Flag {
         schema: None,
         value_type: wire::FlagType::Bool,
-        variations: [("off", false), ("on", true)].map(|(key, value)| wire::Variation { key: key.into(), value: serde_json::Value::Bool(value).into() }).to_vec(),
+        variations: [("off", false), ("on", true)]
+            .map(|(key, value)| wire::Variation {
+                key: key.into(),
+                value: serde_json::Value::Bool(value).into(),
+            })
+            .to_vec(),
         off: "off".into(),
         default: "off".into(),
         state: wire::FlagState::Live,

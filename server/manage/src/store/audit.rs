@@ -103,19 +103,48 @@ impl AuditRecord {
     pub fn chain(head: &ChainHead, entry: AuditEntry) -> Result<Self> {
         let seq = head.seq + 1;
         let hash = hash(&head.hash, seq, &entry)?;
-        let AuditEntry { at_ms, actor, action, target, project, environment, before, after, published } = entry;
-        Ok(Self { seq, at_ms, actor, action, target, project, environment, before, after, published, prev_hash: head.hash.clone(), hash })
+        let AuditEntry {
+            at_ms,
+            actor,
+            action,
+            target,
+            project,
+            environment,
+            before,
+            after,
+            published,
+        } = entry;
+        Ok(Self {
+            seq,
+            at_ms,
+            actor,
+            action,
+            target,
+            project,
+            environment,
+            before,
+            after,
+            published,
+            prev_hash: head.hash.clone(),
+            hash,
+        })
     }
 
     /// The chain's head once this is its last record.
     pub fn head(&self) -> ChainHead {
-        ChainHead { seq: self.seq, hash: self.hash.clone() }
+        ChainHead {
+            seq: self.seq,
+            hash: self.hash.clone(),
+        }
     }
 
     /// What is wrong with this record as the one after `head`; none: nothing.
     pub fn fault_after(&self, head: &ChainHead) -> Result<Option<String>> {
         if self.seq != head.seq + 1 {
-            return Ok(Some(format!("record {} follows record {}: some are missing", self.seq, head.seq)));
+            return Ok(Some(format!(
+                "record {} follows record {}: some are missing",
+                self.seq, head.seq
+            )));
         }
         if self.prev_hash != head.hash {
             return Ok(Some("it does not name the hash of the record before".into()));
@@ -137,6 +166,10 @@ impl AuditRecord {
 }
 
 fn hash(prev_hash: &str, seq: u64, entry: &AuditEntry) -> Result<String> {
-    let record = canonical(&Hashed { seq, entry }).map_err(|error| ManageError::Store(format!("an audit record has no canonical form: {error}")))?;
-    Ok(hex(&Sha256::new().chain_update(prev_hash.as_bytes()).chain_update(&record).finalize()))
+    let record = canonical(&Hashed { seq, entry })
+        .map_err(|error| ManageError::Store(format!("an audit record has no canonical form: {error}")))?;
+    Ok(hex(&Sha256::new()
+        .chain_update(prev_hash.as_bytes())
+        .chain_update(&record)
+        .finalize()))
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use super::audit::{AuditRecord, ChainHead, ChainReport, GENESIS};
 use super::{AuditQuery, Commit, DefinitionStore, Loaded, ManifestVersion};
 use crate::definition::Segment;
-use crate::model::Model;
+use crate::model::{Model, StoredRow};
 use crate::problem::{ManageError, Result};
 
 /// The layout of the file; another one is refused.
@@ -38,7 +38,8 @@ CREATE TABLE manifests (
 );
 ";
 
-const AUDIT_COLUMNS: &str = "seq, at_ms, actor, action, target, project, environment, before, after, published, prev_hash, hash";
+const AUDIT_COLUMNS: &str =
+    "seq, at_ms, actor, action, target, project, environment, before, after, published, prev_hash, hash";
 
 /// The embedded store.
 #[derive(Debug)]
@@ -65,7 +66,9 @@ impl SqliteStore {
             other => {
                 return Err(ManageError::File {
                     path: path.display().to_string(),
-                    message: format!("its layout is {other}, this program writes {LAYOUT}: run the program that wrote it, or restore a backup"),
+                    message: format!(
+                        "its layout is {other}, this program writes {LAYOUT}: run the program that wrote it, or restore a backup"
+                    ),
                 });
             }
         }
@@ -76,35 +79,64 @@ impl SqliteStore {
 impl DefinitionStore for SqliteStore {
     fn load(&mut self) -> Result<Loaded> {
         let mut model = Model::default();
-        let mut documents = self.connection.prepare("SELECT kind, scope, key, version, created_ms, updated_ms, body FROM documents")?;
+        let mut documents = self
+            .connection
+            .prepare("SELECT kind, scope, key, version, created_ms, updated_ms, body FROM documents")?;
         let mut rows = documents.query([])?;
         while let Some(row) = rows.next()? {
-            let (kind, scope, key, body): (String, String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(6)?);
-            model.load(&kind, &scope, &key, uint(row, 3)?, row.get(4)?, row.get(5)?, &body)?;
+            let (kind, scope, key, body): (String, String, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?, row.get(6)?);
+            let (version, created_ms, updated_ms) = (uint(row, 3)?, row.get(4)?, row.get(5)?);
+            model.load(&StoredRow {
+                kind: &kind,
+                scope: &scope,
+                key: &key,
+                version,
+                created_ms,
+                updated_ms,
+                body: &body,
+            })?;
         }
         let mut salts = self.connection.prepare("SELECT state, length FROM salts")?;
-        model.salts = Arc::new(salts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?);
+        model.salts = Arc::new(
+            salts
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+        );
         load_lists(&self.connection, &mut model)?;
         let mut newest = self.connection.prepare(
             "SELECT environment, version, generation, issued_at_ms, server_hash, client_hash, audit_seq, server_bytes, client_bytes FROM manifests AS m
              WHERE version = (SELECT max(version) FROM manifests WHERE environment = m.environment)",
         )?;
         let published = newest.query_map([], read_manifest)?.collect::<rusqlite::Result<_>>()?;
-        Ok(Loaded { model, published, head: head(&self.connection)? })
+        Ok(Loaded {
+            model,
+            published,
+            head: head(&self.connection)?,
+        })
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<()> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let head = head(&transaction)?;
         if commit.audit.prev_hash != head.hash {
-            return Err(ManageError::conflict("chain_moved", "another process wrote to the store: one process manages a data directory; stop the other, then start this one again"));
+            return Err(ManageError::conflict(
+                "chain_moved",
+                "another process wrote to the store: one process manages a data directory; stop the other, then start this one again",
+            ));
         }
         write_documents(&transaction, commit)?;
         for salt in commit.salts {
-            transaction.prepare_cached("INSERT INTO salts (salt, state, length) VALUES (?1, ?2, ?3)")?.execute(params![salt.salt, salt.state, salt.length])?;
+            transaction
+                .prepare_cached("INSERT INTO salts (salt, state, length) VALUES (?1, ?2, ?3)")?
+                .execute(params![salt.salt, salt.state, salt.length])?;
         }
         for (sha256, bytes) in commit.lists {
-            transaction.prepare_cached("INSERT OR IGNORE INTO lists (sha256, bytes) VALUES (?1, ?2)")?.execute(params![sha256, &bytes[..]])?;
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO lists (sha256, bytes) VALUES (?1, ?2)")?
+                .execute(params![sha256, &bytes[..]])?;
         }
         write_audit(&transaction, commit.audit)?;
         for manifest in commit.manifests {
@@ -122,14 +154,22 @@ impl DefinitionStore for SqliteStore {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let before = query.before.map_or(i64::MAX, int);
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        let records = statement.query_map(params![before, query.project, query.environment, query.target, limit], read_audit)?;
+        let records = statement.query_map(
+            params![before, query.project, query.environment, query.target, limit],
+            read_audit,
+        )?;
         records.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().collect()
     }
 
     fn verify_audit(&mut self) -> Result<ChainReport> {
-        let mut statement = self.connection.prepare(&format!("SELECT {AUDIT_COLUMNS} FROM audit ORDER BY seq"))?;
+        let mut statement = self
+            .connection
+            .prepare(&format!("SELECT {AUDIT_COLUMNS} FROM audit ORDER BY seq"))?;
         let mut rows = statement.query([])?;
-        let mut head = ChainHead { seq: 0, hash: GENESIS.into() };
+        let mut head = ChainHead {
+            seq: 0,
+            hash: GENESIS.into(),
+        };
         while let Some(row) = rows.next()? {
             let seq = uint(row, 0)?;
             let fault = match read_audit(row)? {
@@ -143,10 +183,22 @@ impl DefinitionStore for SqliteStore {
                 Err(error) => Some(error.to_string()),
             };
             if fault.is_some() {
-                return Ok(ChainReport { intact: false, records: head.seq, head: head.hash, broken_at: Some(seq), message: fault });
+                return Ok(ChainReport {
+                    intact: false,
+                    records: head.seq,
+                    head: head.hash,
+                    broken_at: Some(seq),
+                    message: fault,
+                });
             }
         }
-        Ok(ChainReport { intact: true, records: head.seq, head: head.hash, broken_at: None, message: None })
+        Ok(ChainReport {
+            intact: true,
+            records: head.seq,
+            head: head.hash,
+            broken_at: None,
+            message: None,
+        })
     }
 
     fn manifests(&mut self, environment: &str, before: Option<u64>, limit: usize) -> Result<Vec<ManifestVersion>> {
@@ -155,7 +207,10 @@ impl DefinitionStore for SqliteStore {
              WHERE environment = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3",
         )?;
         let before = before.map_or(i64::MAX, int);
-        let found = statement.query_map(params![environment, before, i64::try_from(limit).unwrap_or(i64::MAX)], read_manifest)?;
+        let found = statement.query_map(
+            params![environment, before, i64::try_from(limit).unwrap_or(i64::MAX)],
+            read_manifest,
+        )?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -164,7 +219,9 @@ impl DefinitionStore for SqliteStore {
             "SELECT environment, version, generation, issued_at_ms, server_hash, client_hash, audit_seq, server_bytes, client_bytes FROM manifests
              WHERE environment = ?1 AND version = ?2",
         )?;
-        Ok(statement.query_row(params![environment, int(version)], read_manifest).optional()?)
+        Ok(statement
+            .query_row(params![environment, int(version)], read_manifest)
+            .optional()?)
     }
 
     fn list(&mut self, sha256: &str) -> Result<Option<Arc<[u8]>>> {
@@ -183,7 +240,11 @@ fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 fn load_lists(connection: &Connection, model: &mut Model) -> Result<()> {
-    let projects: Vec<String> = model.projects.scope(crate::model::INSTALLATION).map(|project| project.body.key.clone()).collect();
+    let projects: Vec<String> = model
+        .projects
+        .scope(crate::model::INSTALLATION)
+        .map(|project| project.body.key.clone())
+        .collect();
     let named: Vec<String> = projects
         .iter()
         .flat_map(|project| model.segments.scope(project))
@@ -198,7 +259,11 @@ fn load_lists(connection: &Connection, model: &mut Model) -> Result<()> {
         [serde_json::Value::from(named.clone()).to_string()],
     )?;
     for sha256 in named {
-        let bytes = list(connection, &sha256)?.ok_or_else(|| ManageError::Store(format!("the id list {sha256} is missing: restore the store from a backup")))?;
+        let bytes = list(connection, &sha256)?.ok_or_else(|| {
+            ManageError::Store(format!(
+                "the id list {sha256} is missing: restore the store from a backup"
+            ))
+        })?;
         Arc::make_mut(&mut model.lists).insert(bytes)?;
     }
     Ok(())
@@ -206,12 +271,23 @@ fn load_lists(connection: &Connection, model: &mut Model) -> Result<()> {
 
 fn list(connection: &Connection, sha256: &str) -> Result<Option<Arc<[u8]>>> {
     let mut statement = connection.prepare_cached("SELECT bytes FROM lists WHERE sha256 = ?1")?;
-    Ok(statement.query_row([sha256], |row| row.get::<_, Vec<u8>>(0)).optional()?.map(Arc::from))
+    Ok(statement
+        .query_row([sha256], |row| row.get::<_, Vec<u8>>(0))
+        .optional()?
+        .map(Arc::from))
 }
 
 fn head(connection: &Connection) -> Result<ChainHead> {
-    let last = connection.query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| Ok(ChainHead { seq: uint(row, 0)?, hash: row.get(1)? }));
-    Ok(last.optional()?.unwrap_or_else(|| ChainHead { seq: 0, hash: GENESIS.into() }))
+    let last = connection.query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+        Ok(ChainHead {
+            seq: uint(row, 0)?,
+            hash: row.get(1)?,
+        })
+    });
+    Ok(last.optional()?.unwrap_or_else(|| ChainHead {
+        seq: 0,
+        hash: GENESIS.into(),
+    }))
 }
 
 fn write_documents(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result<()> {
@@ -227,7 +303,11 @@ fn write_documents(transaction: &Transaction<'_>, commit: &Commit<'_>) -> Result
         };
         if written != 1 {
             let current: Option<u64> = transaction
-                .query_row("SELECT version FROM documents WHERE kind = ?1 AND scope = ?2 AND key = ?3", params![change.kind, change.scope, change.key], |row| uint(row, 0))
+                .query_row(
+                    "SELECT version FROM documents WHERE kind = ?1 AND scope = ?2 AND key = ?3",
+                    params![change.kind, change.scope, change.key],
+                    |row| uint(row, 0),
+                )
                 .optional()?;
             return Err(ManageError::VersionConflict {
                 kind: change.kind,
@@ -277,13 +357,21 @@ fn write_manifest(transaction: &Transaction<'_>, manifest: &ManifestVersion) -> 
             &manifest.client_bytes[..]
         ])?;
     transaction
-        .prepare_cached("UPDATE manifests SET server_bytes = NULL, client_bytes = NULL WHERE environment = ?1 AND version = ?2")?
-        .execute(params![manifest.environment, int(manifest.version.saturating_sub(KEPT_MANIFESTS))])?;
+        .prepare_cached(
+            "UPDATE manifests SET server_bytes = NULL, client_bytes = NULL WHERE environment = ?1 AND version = ?2",
+        )?
+        .execute(params![
+            manifest.environment,
+            int(manifest.version.saturating_sub(KEPT_MANIFESTS))
+        ])?;
     Ok(())
 }
 
 fn read_manifest(row: &Row<'_>) -> rusqlite::Result<ManifestVersion> {
-    let bytes = |column: usize| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| Arc::from(bytes.unwrap_or_default()));
+    let bytes = |column: usize| {
+        row.get::<_, Option<Vec<u8>>>(column)
+            .map(|bytes| Arc::from(bytes.unwrap_or_default()))
+    };
     Ok(ManifestVersion {
         environment: row.get(0)?,
         version: uint(row, 1)?,
@@ -301,7 +389,8 @@ fn read_manifest(row: &Row<'_>) -> rusqlite::Result<ManifestVersion> {
 fn read_audit(row: &Row<'_>) -> rusqlite::Result<Result<AuditRecord>> {
     let json = |column: usize| -> rusqlite::Result<Result<serde_json::Value>> {
         let text: String = row.get(column)?;
-        Ok(serde_json::from_str(&text).map_err(|error| ManageError::Store(format!("the audit record's JSON is damaged: {error}"))))
+        Ok(serde_json::from_str(&text)
+            .map_err(|error| ManageError::Store(format!("the audit record's JSON is damaged: {error}"))))
     };
     let (before, after, published) = (json(7)?, json(8)?, json(9)?);
     let record = AuditRecord {
@@ -318,5 +407,12 @@ fn read_audit(row: &Row<'_>) -> rusqlite::Result<Result<AuditRecord>> {
         prev_hash: row.get(10)?,
         hash: row.get(11)?,
     };
-    Ok((|| Ok(AuditRecord { before: before?, after: after?, published: published?, ..record }))())
+    Ok((|| {
+        Ok(AuditRecord {
+            before: before?,
+            after: after?,
+            published: published?,
+            ..record
+        })
+    })())
 }

@@ -42,7 +42,14 @@ pub(crate) fn collect(expression: &Expression, found: &mut References) {
 }
 
 /// Checks an expression that belongs to flag `own_flag` (a segment's or holdout's belongs to none).
-pub(super) fn check_expression(model: &Model, project: &str, field: &str, value: &Value, own_flag: Option<&str>, problems: &mut Problems) {
+pub(super) fn check_expression(
+    model: &Model,
+    project: &str,
+    field: &str,
+    value: &Value,
+    own_flag: Option<&str>,
+    problems: &mut Problems,
+) {
     let mut leaves = Vec::new();
     walk(value, field.to_owned(), 1, &mut leaves, problems);
     let mut probed = Vec::new();
@@ -51,16 +58,28 @@ pub(super) fn check_expression(model: &Model, project: &str, field: &str, value:
             Expression::InSegment(segment) => check_segment(model, project, &at, segment, problems),
             Expression::FlagIs(test) => {
                 if Some(test.flag.as_str()) == own_flag {
-                    problems.add(format!("{at}.flag"), "a flag can't depend on itself", "name another flag");
+                    problems.add(
+                        format!("{at}.flag"),
+                        "a flag can't depend on itself",
+                        "name another flag",
+                    );
                 }
                 match model.flags.get(project, &test.flag) {
                     None => problems.add(
                         format!("{at}.flag"),
                         format!("there is no flag `{}`", test.flag),
-                        format!("create it in project `{project}`, or name one of: {}", known::<Flag>(model, project)),
+                        format!(
+                            "create it in project `{project}`, or name one of: {}",
+                            known::<Flag>(model, project)
+                        ),
                     ),
                     Some(flag) => {
-                        problems.check(!test.variations.is_empty(), &format!("{at}.variations"), || "no variation is named".into(), "name at least one");
+                        problems.check(
+                            !test.variations.is_empty(),
+                            &format!("{at}.variations"),
+                            || "no variation is named".into(),
+                            "name at least one",
+                        );
                         for (index, variation) in test.variations.iter().enumerate() {
                             problems.check(
                                 flag.body.has_variation(variation),
@@ -88,10 +107,18 @@ fn check_segment(model: &Model, project: &str, at: &str, segment: &str, problems
         None => problems.add(
             format!("{at}.segment"),
             format!("there is no segment `{segment}`"),
-            format!("create it in project `{project}`, or name one of: {}", known::<Segment>(model, project)),
+            format!(
+                "create it in project `{project}`, or name one of: {}",
+                known::<Segment>(model, project)
+            ),
         ),
         Some(found) => {
-            problems.check(!found.body.archived, &format!("{at}.segment"), || format!("segment `{segment}` is archived"), "take it out of the archive");
+            problems.check(
+                !found.body.archived,
+                &format!("{at}.segment"),
+                || format!("segment `{segment}` is archived"),
+                "take it out of the archive",
+            );
         }
     }
 }
@@ -99,10 +126,17 @@ fn check_segment(model: &Model, project: &str, at: &str, segment: &str, problems
 /// Reads the tree down to its leaves; what can't be read is noted where it stands.
 fn walk(value: &Value, at: String, depth: usize, leaves: &mut Vec<(String, Expression)>, problems: &mut Problems) {
     if depth > MAX_DEPTH {
-        problems.add(at, format!("the expression nests more than {MAX_DEPTH} deep"), "flatten it, or move a part into a segment");
+        problems.add(
+            at,
+            format!("the expression nests more than {MAX_DEPTH} deep"),
+            "flatten it, or move a part into a segment",
+        );
         return;
     }
-    let single = value.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next());
+    let single = value
+        .as_object()
+        .filter(|object| object.len() == 1)
+        .and_then(|object| object.iter().next());
     match single {
         Some((name, Value::Array(inner))) if name == "all" || name == "any" => {
             for (index, inner) in inner.iter().enumerate() {
@@ -115,7 +149,11 @@ fn walk(value: &Value, at: String, depth: usize, leaves: &mut Vec<(String, Expre
             Err(error) => {
                 let path = error.path().to_string();
                 let at = if path == "." { at } else { format!("{at}.{path}") };
-                problems.add(at, format!("{} ({})", error.inner(), shortened(&value.to_string())), "see docs/contract/operators.md for the operators and their fields");
+                problems.add(
+                    at,
+                    format!("{} ({})", error.inner(), shortened(&value.to_string())),
+                    "see docs/contract/operators.md for the operators and their fields",
+                );
             }
         },
     }

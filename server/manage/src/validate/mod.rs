@@ -31,20 +31,47 @@ pub const MAX_HOLDOUTS: usize = 8;
 /// Checks a key: 1 to 100 of `[A-Za-z0-9._-]`, the first a letter or digit.
 pub fn check_key(field: &str, key: &str, problems: &mut Problems) {
     let fine = (1..=MAX_KEY).contains(&key.len())
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         && key.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    problems.check(fine, field, || format!("`{}` can't be a key", shortened(key)), "use 1 to 100 of A-Z a-z 0-9 . _ -, a letter or digit first");
+    problems.check(
+        fine,
+        field,
+        || format!("`{}` can't be a key", shortened(key)),
+        "use 1 to 100 of A-Z a-z 0-9 . _ -, a letter or digit first",
+    );
 }
 
 /// Checks the name and the longer texts of a definition.
 pub fn check_texts(name: &str, texts: &[(&str, &str)], tags: &[String], problems: &mut Problems) {
-    problems.check(name.len() <= MAX_NAME, "name", || format!("the name has {} bytes", name.len()), "use at most 200");
+    problems.check(
+        name.len() <= MAX_NAME,
+        "name",
+        || format!("the name has {} bytes", name.len()),
+        "use at most 200",
+    );
     for (field, text) in texts {
-        problems.check(text.len() <= MAX_TEXT, field, || format!("the text has {} bytes", text.len()), "use at most 10000");
+        problems.check(
+            text.len() <= MAX_TEXT,
+            field,
+            || format!("the text has {} bytes", text.len()),
+            "use at most 10000",
+        );
     }
-    problems.check(tags.len() <= 50, "tags", || format!("{} tags", tags.len()), "use at most 50");
+    problems.check(
+        tags.len() <= 50,
+        "tags",
+        || format!("{} tags", tags.len()),
+        "use at most 50",
+    );
     for (index, tag) in tags.iter().enumerate() {
-        problems.check((1..=100).contains(&tag.len()), &format!("tags[{index}]"), || "a tag has 1 to 100 bytes".into(), "shorten it, or leave it out");
+        problems.check(
+            (1..=100).contains(&tag.len()),
+            &format!("tags[{index}]"),
+            || "a tag has 1 to 100 bytes".into(),
+            "shorten it, or leave it out",
+        );
     }
 }
 
@@ -60,56 +87,127 @@ pub fn check_attribute(field: &str, name: &str, problems: &mut Problems) {
 
 /// Checks a share in basis points.
 pub fn check_share(field: &str, share: u32, problems: &mut Problems) {
-    problems.check(share <= WHOLE, field, || format!("{share} is more than all"), "give basis points, 0 to 10000 (50 % is 5000)");
+    problems.check(
+        share <= WHOLE,
+        field,
+        || format!("{share} is more than all"),
+        "give basis points, 0 to 10000 (50 % is 5000)",
+    );
 }
 
 /// Checks weights: 2 to 100 different variations, 10000 together.
 pub fn check_weights(field: &str, weights: &[Arm], problems: &mut Problems) {
-    problems.check((2..=100).contains(&weights.len()), field, || format!("{} variations", weights.len()), "compare 2 to 100 variations");
+    problems.check(
+        (2..=100).contains(&weights.len()),
+        field,
+        || format!("{} variations", weights.len()),
+        "compare 2 to 100 variations",
+    );
     for (index, arm) in weights.iter().enumerate() {
         check_share(&format!("{field}[{index}].weight"), arm.weight, problems);
         problems.check(
-            !weights[..index].iter().any(|earlier| earlier.variation == arm.variation),
+            !weights[..index]
+                .iter()
+                .any(|earlier| earlier.variation == arm.variation),
             &format!("{field}[{index}].variation"),
             || format!("`{}` stands twice", arm.variation),
             "name each variation once",
         );
     }
     let sum: u64 = weights.iter().map(|arm| u64::from(arm.weight)).sum();
-    problems.check(sum == u64::from(WHOLE), field, || format!("the weights sum to {sum}"), "make them sum to 10000 basis points");
+    problems.check(
+        sum == u64::from(WHOLE),
+        field,
+        || format!("the weights sum to {sum}"),
+        "make them sum to 10000 basis points",
+    );
 }
 
 /// Checks that holdouts exist, are not archived unless they were there before, and are at most eight.
-pub fn check_holdouts(model: &Model, project: &str, field: &str, holdouts: &[String], before: &[String], problems: &mut Problems) {
-    problems.check(holdouts.len() <= MAX_HOLDOUTS, field, || format!("{} holdouts", holdouts.len()), "name at most 8");
+pub fn check_holdouts(
+    model: &Model,
+    project: &str,
+    field: &str,
+    holdouts: &[String],
+    before: &[String],
+    problems: &mut Problems,
+) {
+    problems.check(
+        holdouts.len() <= MAX_HOLDOUTS,
+        field,
+        || format!("{} holdouts", holdouts.len()),
+        "name at most 8",
+    );
     for (index, key) in holdouts.iter().enumerate() {
         let at = format!("{field}[{index}]");
-        problems.check(!holdouts[..index].contains(key), &at, || format!("`{key}` stands twice"), "name each holdout once");
+        problems.check(
+            !holdouts[..index].contains(key),
+            &at,
+            || format!("`{key}` stands twice"),
+            "name each holdout once",
+        );
         match model.holdouts.get(project, key) {
-            None => problems.add(at, format!("there is no holdout `{key}`"), format!("create it in project `{project}`, or name one of: {}", known::<Holdout>(model, project))),
+            None => problems.add(
+                at,
+                format!("there is no holdout `{key}`"),
+                format!(
+                    "create it in project `{project}`, or name one of: {}",
+                    known::<Holdout>(model, project)
+                ),
+            ),
             Some(holdout) => {
                 let fine = !holdout.body.archived || before.contains(key);
-                problems.check(fine, &at, || format!("holdout `{key}` is archived"), "take it out of the archive, or leave it out here");
+                problems.check(
+                    fine,
+                    &at,
+                    || format!("holdout `{key}` is archived"),
+                    "take it out of the archive, or leave it out here",
+                );
             }
         }
     }
 }
 
 /// Checks that prerequisites name other flags and variations of theirs. Circles are found when the manifest is compiled.
-pub fn check_requires(model: &Model, project: &str, field: &str, own_flag: &str, requires: &[Requirement], problems: &mut Problems) {
-    problems.check(requires.len() <= 16, field, || format!("{} prerequisites", requires.len()), "name at most 16");
+pub fn check_requires(
+    model: &Model,
+    project: &str,
+    field: &str,
+    own_flag: &str,
+    requires: &[Requirement],
+    problems: &mut Problems,
+) {
+    problems.check(
+        requires.len() <= 16,
+        field,
+        || format!("{} prerequisites", requires.len()),
+        "name at most 16",
+    );
     for (index, requirement) in requires.iter().enumerate() {
         let at = format!("{field}[{index}]");
-        problems.check(requirement.flag != own_flag, &format!("{at}.flag"), || "a flag can't be its own prerequisite".into(), "name another flag");
+        problems.check(
+            requirement.flag != own_flag,
+            &format!("{at}.flag"),
+            || "a flag can't be its own prerequisite".into(),
+            "name another flag",
+        );
         let Some(flag) = model.flags.get(project, &requirement.flag) else {
             problems.add(
                 format!("{at}.flag"),
                 format!("there is no flag `{}`", requirement.flag),
-                format!("create it in project `{project}`, or name one of: {}", known::<Flag>(model, project)),
+                format!(
+                    "create it in project `{project}`, or name one of: {}",
+                    known::<Flag>(model, project)
+                ),
             );
             continue;
         };
-        problems.check(!requirement.variations.is_empty(), &format!("{at}.variations"), || "no variation is named".into(), "name at least one");
+        problems.check(
+            !requirement.variations.is_empty(),
+            &format!("{at}.variations"),
+            || "no variation is named".into(),
+            "name at least one",
+        );
         for (nth, variation) in requirement.variations.iter().enumerate() {
             problems.check(
                 flag.body.has_variation(variation),
@@ -124,14 +222,27 @@ pub fn check_requires(model: &Model, project: &str, field: &str, own_flag: &str,
 /// Checks `[start, end)`.
 pub fn check_interval(field: &str, start_ms: Option<i64>, end_ms: Option<i64>, problems: &mut Problems) {
     if let (Some(start), Some(end)) = (start_ms, end_ms) {
-        let at = if field.is_empty() { "end_ms".to_owned() } else { format!("{field}.end_ms") };
-        problems.check(start < end, &at, || format!("the end {end} is not after the start {start}"), "give a later end, or none");
+        let at = if field.is_empty() {
+            "end_ms".to_owned()
+        } else {
+            format!("{field}.end_ms")
+        };
+        problems.check(
+            start < end,
+            &at,
+            || format!("the end {end} is not after the start {start}"),
+            "give a later end, or none",
+        );
     }
 }
 
 /// The first keys of a kind, for remedies.
 pub fn known<T: crate::model::Record>(model: &Model, scope: &str) -> String {
-    let mut keys: Vec<String> = T::table(model).scope(scope).map(|record| format!("`{}`", record.body.key())).take(11).collect();
+    let mut keys: Vec<String> = T::table(model)
+        .scope(scope)
+        .map(|record| format!("`{}`", record.body.key()))
+        .take(11)
+        .collect();
     if keys.is_empty() {
         return "(none there yet)".into();
     }
@@ -152,6 +263,10 @@ pub fn shortened(text: &str) -> String {
 
 /// A flag's variations, as a remedy.
 pub fn known_variations(flag: &Flag) -> String {
-    let keys: Vec<_> = flag.variations.iter().map(|variation| format!("`{}`", variation.key)).collect();
+    let keys: Vec<_> = flag
+        .variations
+        .iter()
+        .map(|variation| format!("`{}`", variation.key))
+        .collect();
     format!("name one of {}", keys.join(", "))
 }

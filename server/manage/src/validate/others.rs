@@ -19,7 +19,12 @@ pub fn layer(layer: &Layer, problems: &mut Problems) {
     check_key("key", &layer.key, problems);
     check_texts(&layer.name, &[("description", &layer.description)], &[], problems);
     check_attribute("unit", &layer.unit, problems);
-    problems.check(layer.cooldown_days <= 365, "cooldown_days", || format!("{} days", layer.cooldown_days), "give 0 to 365 days");
+    problems.check(
+        layer.cooldown_days <= 365,
+        "cooldown_days",
+        || format!("{} days", layer.cooldown_days),
+        "give 0 to 365 days",
+    );
 }
 
 /// Checks a holdout.
@@ -27,7 +32,12 @@ pub fn holdout(model: &Model, project: &str, holdout: &Holdout, problems: &mut P
     check_key("key", &holdout.key, problems);
     check_texts(&holdout.name, &[("description", &holdout.description)], &[], problems);
     check_attribute("unit", &holdout.unit, problems);
-    problems.check((1..=super::WHOLE).contains(&holdout.share), "share", || format!("{} is no share to hold", holdout.share), "give basis points, 1 to 10000 (5 % is 500)");
+    problems.check(
+        (1..=super::WHOLE).contains(&holdout.share),
+        "share",
+        || format!("{} is no share to hold", holdout.share),
+        "give basis points, 1 to 10000 (5 % is 500)",
+    );
     if let Some(when) = &holdout.when {
         check_expression(model, project, "when", when, None, problems);
     }
@@ -40,8 +50,16 @@ pub fn segment(model: &Model, project: &str, segment: &Segment, problems: &mut P
     match (&segment.expression, &segment.list) {
         (Some(expression), None) => check_expression(model, project, "expression", expression, None, problems),
         (None, Some(list)) => check_attribute("list.unit", &list.unit, problems),
-        (Some(_), Some(_)) => problems.add("list", "a segment has an expression or an id list, not both", "leave one out; join them with `any` in a third segment"),
-        (None, None) => problems.add("expression", "a segment needs an expression or an id list", "give `expression`, or `list` with its `unit`"),
+        (Some(_), Some(_)) => problems.add(
+            "list",
+            "a segment has an expression or an id list, not both",
+            "leave one out; join them with `any` in a third segment",
+        ),
+        (None, None) => problems.add(
+            "expression",
+            "a segment needs an expression or an id list",
+            "give `expression`, or `list` with its `unit`",
+        ),
     }
 }
 
@@ -52,8 +70,16 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
     events("event", &metric.event, problems);
     match (&metric.denominator, metric.kind) {
         (Some(denominator), MetricKind::Ratio) => events("denominator", denominator, problems),
-        (None, MetricKind::Ratio) => problems.add("denominator", "a ratio needs a denominator", "name the events to divide by"),
-        (Some(_), _) => problems.add("denominator", "only a ratio has a denominator", "leave it out, or make the kind `ratio`"),
+        (None, MetricKind::Ratio) => problems.add(
+            "denominator",
+            "a ratio needs a denominator",
+            "name the events to divide by",
+        ),
+        (Some(_), _) => problems.add(
+            "denominator",
+            "only a ratio has a denominator",
+            "leave it out, or make the kind `ratio`",
+        ),
         (None, _) => {}
     }
     for (field, length) in [("window_ms", metric.window_ms), ("pre_period_ms", metric.pre_period_ms)] {
@@ -66,15 +92,30 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
         );
     }
     if let Some(cap) = metric.cap_micros {
-        problems.check(cap > 0, "cap_micros", || format!("a cap of {cap} would leave nothing"), "give a positive number of millionths, or none");
+        problems.check(
+            cap > 0,
+            "cap_micros",
+            || format!("a cap of {cap} would leave nothing"),
+            "give a positive number of millionths, or none",
+        );
         let fits = !matches!(metric.kind, MetricKind::ConversionRate);
-        problems.check(fits, "cap_micros", || "a conversion rate has nothing to cap".into(), "leave it out");
+        problems.check(
+            fits,
+            "cap_micros",
+            || "a conversion rate has nothing to cap".into(),
+            "leave it out",
+        );
     }
 }
 
 fn events(field: &str, selector: &EventSelector, problems: &mut Problems) {
     let name = &selector.event_name;
-    problems.check((1..=256).contains(&name.len()), &format!("{field}.event_name"), || format!("an event's name has 1 to 256 bytes, this has {}", name.len()), "name the event that is sent");
+    problems.check(
+        (1..=256).contains(&name.len()),
+        &format!("{field}.event_name"),
+        || format!("an event's name has 1 to 256 bytes, this has {}", name.len()),
+        "name the event that is sent",
+    );
     problems.check(
         !name.starts_with('$'),
         &format!("{field}.event_name"),
@@ -82,14 +123,34 @@ fn events(field: &str, selector: &EventSelector, problems: &mut Problems) {
         "name an event that your code sends",
     );
     if let Some(property) = &selector.value_property {
-        problems.check((1..=256).contains(&property.len()), &format!("{field}.value_property"), || "a property's name has 1 to 256 bytes".into(), "name the property");
+        problems.check(
+            (1..=256).contains(&property.len()),
+            &format!("{field}.value_property"),
+            || "a property's name has 1 to 256 bytes".into(),
+            "name the property",
+        );
     }
     let count = selector.filters.len();
-    problems.check(count <= 16, &format!("{field}.filters"), || format!("{count} filters"), "use at most 16");
+    problems.check(
+        count <= 16,
+        &format!("{field}.filters"),
+        || format!("{count} filters"),
+        "use at most 16",
+    );
     for (index, filter) in selector.filters.iter().enumerate() {
         let at = format!("{field}.filters[{index}]");
-        problems.check((1..=256).contains(&filter.property.len()), &format!("{at}.property"), || "a property's name has 1 to 256 bytes".into(), "name the property");
+        problems.check(
+            (1..=256).contains(&filter.property.len()),
+            &format!("{at}.property"),
+            || "a property's name has 1 to 256 bytes".into(),
+            "name the property",
+        );
         let scalar = matches!(filter.equals, Value::String(_) | Value::Number(_) | Value::Bool(_));
-        problems.check(scalar, &format!("{at}.equals"), || format!("{} can't be compared", super::shortened(&filter.equals.to_string())), "give a text, a number or a boolean");
+        problems.check(
+            scalar,
+            &format!("{at}.equals"),
+            || format!("{} can't be compared", super::shortened(&filter.equals.to_string())),
+            "give a text, a number or a boolean",
+        );
     }
 }

@@ -44,7 +44,13 @@ impl Answer {
 
 pub fn open(dir: &Path, clock: &Arc<AtomicI64>) -> Arc<Manage> {
     let clock = Arc::clone(clock);
-    Manage::open(dir, ManageConfig { clock: Arc::new(move || clock.load(Ordering::SeqCst)) }).unwrap()
+    Manage::open(
+        dir,
+        ManageConfig {
+            clock: Arc::new(move || clock.load(Ordering::SeqCst)),
+        },
+    )
+    .unwrap()
 }
 
 impl Api {
@@ -53,7 +59,13 @@ impl Api {
         let clock = Arc::new(AtomicI64::new(START_MS));
         let manage = open(dir.path(), &clock);
         let token = std::fs::read_to_string(dir.path().join("admin-token")).unwrap();
-        Self { router: manage.router(), manage, dir, token, clock }
+        Self {
+            router: manage.router(),
+            manage,
+            dir,
+            token,
+            clock,
+        }
     }
 
     pub fn wait_ms(&self, ms: i64) {
@@ -65,17 +77,36 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap())
+            .await
+            .unwrap();
         let status = response.status();
-        let etag = response.headers().get("etag").map(|value| value.to_str().unwrap().to_owned());
+        let etag = response
+            .headers()
+            .get("etag")
+            .map(|value| value.to_str().unwrap().to_owned());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
         Answer { status, etag, body }
     }
 
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
-        let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
-        self.send(method, path, &[("authorization", &format!("Bearer {}", self.token))], bytes).await
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(&body).unwrap()
+        };
+        self.send(
+            method,
+            path,
+            &[("authorization", &format!("Bearer {}", self.token))],
+            bytes,
+        )
+        .await
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -89,16 +120,28 @@ impl Api {
     pub async fn put(&self, path: &str, version: u64, body: Value) -> Answer {
         let token = format!("Bearer {}", self.token);
         let version = format!("\"{version}\"");
-        self.send("PUT", path, &[("authorization", &token), ("if-match", &version)], serde_json::to_vec(&body).unwrap()).await
+        self.send(
+            "PUT",
+            path,
+            &[("authorization", &token), ("if-match", &version)],
+            serde_json::to_vec(&body).unwrap(),
+        )
+        .await
     }
 
     pub async fn act(&self, experiment: &str, action: &str, parameters: Value) -> Answer {
-        self.call("POST", &format!("{ENVIRONMENT}/experiments/{experiment}/{action}"), parameters).await
+        self.call(
+            "POST",
+            &format!("{ENVIRONMENT}/experiments/{experiment}/{action}"),
+            parameters,
+        )
+        .await
     }
 
     pub async fn preview(&self, experiment: &str, action: &str, parameters: Value, ids: &[String]) -> Answer {
         let body = json!({ "action": action, "parameters": parameters, "ids": ids });
-        self.call("POST", &format!("{ENVIRONMENT}/experiments/{experiment}/preview"), body).await
+        self.call("POST", &format!("{ENVIRONMENT}/experiments/{experiment}/preview"), body)
+            .await
     }
 
     /// A flag `key` of three texts.
@@ -135,5 +178,8 @@ pub fn merge(body: &mut Value, more: Value) {
 }
 
 pub fn arms(weights: &[(&str, u32)]) -> Value {
-    weights.iter().map(|(variation, weight)| json!({ "variation": variation, "weight": weight })).collect()
+    weights
+        .iter()
+        .map(|(variation, weight)| json!({ "variation": variation, "weight": weight }))
+        .collect()
 }
