@@ -346,6 +346,42 @@ pub(crate) struct List {
     pub ids: Option<IdList>,
 }
 
+/// A semantic version to compare with.
+#[derive(Clone, Debug)]
+pub(crate) struct SemverOperand {
+    pub text: Span,
+    pub version: OwnedVersion,
+    /// The whole version as one number, if it is plain.
+    pub plain: Option<u64>,
+}
+
+/// A version of nothing but three numbers of at most six digits, as one number of the same order: nearly every version is,
+/// and it is compared without taking it apart.
+#[inline(always)]
+pub(crate) fn plain_version(text: &[u8]) -> Option<u64> {
+    if text.len() > 20 {
+        return None;
+    }
+    let (mut whole, mut number, mut digits, mut dots) = (0u64, 0u64, 0u32, 0u32);
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // A second digit behind a zero: no version at all, which the full parser says.
+            if digits == 6 || (digits == 1 && number == 0) {
+                return None;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+            digits = digits.wrapping_add(1);
+        } else if byte == b'.' && digits > 0 && dots < 2 {
+            whole = whole << 20 | number;
+            (number, digits, dots) = (0, 0, dots.wrapping_add(1));
+        } else {
+            return None;
+        }
+    }
+    (dots == 2 && digits > 0).then_some(whole << 20 | number)
+}
+
 /// Everything a snapshot holds.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -377,7 +413,7 @@ pub(crate) struct Tables {
     pub word_sets: Vec<WordSet>,
     pub hashes: Vec<u64>,
     pub numbers: Vec<f64>,
-    pub versions: Vec<(Span, OwnedVersion)>,
+    pub versions: Vec<SemverOperand>,
     pub dotted: Vec<(Span, OwnedDotted)>,
     pub patterns: Vec<(Span, Pattern)>,
     pub cidrs: Vec<(Span, Cidr)>,
@@ -466,6 +502,27 @@ mod tests {
             let kept = length.min(8);
             expected[..kept].copy_from_slice(&text[..kept]);
             assert_eq!(head(&text[..length]), u64::from_le_bytes(expected), "{length}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Oracle: the full parser.
+        #[test]
+        fn plain_versions_order_as_versions_do(
+            a in "(0|[1-9][0-9]{0,7})\\.(0|[1-9][0-9]?)\\.[0-9]{1,2}(-a)?", b in "[0-9]{1,2}\\.[0-9]{1,7}\\.[0-9]", c in "[0-9.]{0,9}",
+        ) {
+            use crate::formats::semver::Version;
+            for left in [&a, &b, &c] {
+                if plain_version(left.as_bytes()).is_some() {
+                    proptest::prop_assert!(Version::parse(left).is_some(), "{}", left);
+                }
+                for right in [&a, &b, &c] {
+                    if let (Some(x), Some(y)) = (plain_version(left.as_bytes()), plain_version(right.as_bytes())) {
+                        let full = Version::parse(left).unwrap().cmp_precedence(&Version::parse(right).unwrap());
+                        proptest::prop_assert_eq!(x.cmp(&y), full);
+                    }
+                }
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use super::builder::{Builder, append, index};
 use super::fault::{Problem, Under};
 use super::parts::{Parts, Uses};
 use crate::compiled::{
-    Comparison, FlagVariations, Node, Nodes, Span, Test, UnitDraw, Within, WordSet, folded_table_hash, table_hash,
+    Comparison, FlagVariations, Node, Nodes, SemverOperand, Span, Test, UnitDraw, Within, WordSet, folded_table_hash,
+    plain_version, table_hash,
 };
 use crate::formats::dotted::OwnedDotted;
 use crate::formats::instant::parse_rfc3339_ms;
@@ -249,10 +250,14 @@ impl Compiler<'_> {
                     SemverGt => Comparison::Gt,
                     _ => Comparison::Gte,
                 };
-                let source = self.builder.text(text);
+                let operand = SemverOperand {
+                    text: self.builder.text(text),
+                    version,
+                    plain: plain_version(text.as_bytes()),
+                };
                 Test::Semver {
                     comparison,
-                    version: push(&mut self.builder.tables.versions, (source, version)),
+                    version: push(&mut self.builder.tables.versions, operand),
                 }
             }
             DottedEq | DottedLt | DottedLte | DottedGt | DottedGte => {

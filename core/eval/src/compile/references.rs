@@ -337,7 +337,7 @@ fn entry<'r>(map: &'r RawMap<'_>, at: usize) -> (&'r str, &'r str) {
 
 impl Tables {
     /// The index of a flag, by its key in the manifest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_flag(&self, key: &str) -> Option<u32> {
         let key = key.as_bytes();
         let text = self.text.as_bytes();

@@ -25,20 +25,16 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
             return (Answer::Unknown, next);
         };
         match *node {
-            Node::Attribute { attribute, over, test } => {
-                let value = self.value(attribute);
-                let (answer, why) = match over {
-                    None => self.test(&test, value),
-                    Some(over) => self.over(over, &test, value),
-                };
-                self.visitor.leaf(node, value, None, None, answer, why);
-                (answer, next)
-            }
+            Node::Attribute {
+                attribute,
+                over,
+                ref test,
+            } => (self.attribute(node, attribute, over, test), next),
             Node::All { end } => {
                 self.visitor.enter(Group::All);
                 let (mut answer, mut child) = (Answer::True, next);
                 while child < end {
-                    let (member, after) = self.node(child, truth_only);
+                    let (member, after) = self.member(child, truth_only);
                     answer = answer.min(member);
                     child = after;
                     let settled = answer == Answer::False || truth_only && answer == Answer::Unknown;
@@ -53,7 +49,7 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
                 self.visitor.enter(Group::Any);
                 let (mut answer, mut child) = (Answer::False, next);
                 while child < end {
-                    let (member, after) = self.node(child, truth_only);
+                    let (member, after) = self.member(child, truth_only);
                     answer = answer.max(member);
                     child = after;
                     if answer == Answer::True && !V::EXHAUSTIVE {
@@ -126,6 +122,28 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
                 (answer, next)
             }
         }
+    }
+
+    /// As [`Evaluator::node`], for a member of a group: most are leaves on an attribute, and those need no call.
+    #[inline(always)]
+    fn member(&mut self, at: u32, truth_only: bool) -> (Answer, u32) {
+        match self.tables.nodes.get(at as usize) {
+            Some(node @ Node::Attribute { attribute, over, test }) => {
+                (self.attribute(node, *attribute, *over, test), at.wrapping_add(1))
+            }
+            _ => self.node(at, truth_only),
+        }
+    }
+
+    #[inline(always)]
+    fn attribute(&mut self, node: &Node, attribute: u32, over: Option<Over>, test: &Test) -> Answer {
+        let value = self.value(attribute);
+        let (answer, why) = match over {
+            None => self.test(test, value),
+            Some(over) => self.over(over, test, value),
+        };
+        self.visitor.leaf(node, value, None, None, answer, why);
+        answer
     }
 
     /// A test over the elements of a list.

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use super::text::{contains, equals};
 use super::{Answer, Evaluator, Visitor, WhyUnknown};
-use crate::compiled::{Span, Test, folded_table_hash, table_hash};
+use crate::compiled::{Span, Test, folded_table_hash, plain_version, table_hash};
 use crate::context::{Attributes, Value};
 use crate::formats::dotted::Dotted;
 use crate::formats::instant::{from_number, parse_rfc3339_ms};
@@ -13,7 +13,7 @@ use crate::formats::semver::Version;
 
 impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
     /// The answer of a test, and why it is unknown.
-    #[inline]
+    #[inline(always)]
     pub(super) fn test(&self, test: &Test, value: Value<'_>) -> (Answer, Option<WhyUnknown>) {
         let holds = match value {
             Value::Missing => {
@@ -37,7 +37,7 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn test_text(&self, test: &Test, text: &str) -> Option<bool> {
         let tables = self.tables;
         let bytes = text.as_bytes();
@@ -67,8 +67,12 @@ impl<A: Attributes + ?Sized, V: Visitor> Evaluator<'_, A, V> {
                 hashes.of(&tables.hashes).binary_search(&hash).is_ok()
             }
             Test::Semver { comparison, version } => {
-                let (_, operand) = tables.versions.get(version as usize)?;
-                comparison.holds(Version::parse(text)?.cmp_precedence(&operand.as_version()))
+                let operand = tables.versions.get(version as usize)?;
+                let plain = operand.plain.and_then(|plain| Some(plain_version(bytes)?.cmp(&plain)));
+                comparison.holds(match plain {
+                    Some(order) => order,
+                    None => Version::parse(text)?.cmp_precedence(&operand.version.as_version()),
+                })
             }
             Test::Dotted { comparison, version } => {
                 let (_, operand) = tables.dotted.get(version as usize)?;

@@ -3,7 +3,7 @@
 use crate::compiled::{Span, Tables, Within, head};
 
 /// Whether `bytes` equals one of the operands. Operands are already folded where `ci` says so.
-#[inline]
+#[inline(always)]
 pub(super) fn equals(tables: &Tables, words: Span, ci: bool, bytes: &[u8]) -> bool {
     let mut start = head(bytes);
     if ci {

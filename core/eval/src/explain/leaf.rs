@@ -165,7 +165,7 @@ fn describe_test(tables: &Tables, test: &Test, leaf: &mut Leaf) {
             leaf.operand = tables
                 .versions
                 .get(*version as usize)
-                .map(|(text, _)| tables.str(*text).into());
+                .map(|operand| tables.str(operand.text).into());
         }
         Test::Dotted { comparison, version } => {
             leaf.op = match comparison {
