@@ -26,7 +26,7 @@ const MAX_DIFFERENCES: usize = 1_000;
 /// Whose manifest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum ManifestAudience {
+pub(super) enum ManifestAudience {
     /// Server and sidecar keys.
     #[default]
     Server,

@@ -35,6 +35,8 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
         description = "Definitions belong to a project; state, salts, versions and keys to an environment. Every change is one transaction with its audit record and the manifests it makes. \
             Lists are paged with `limit` and `after` (audit and versions, newest first, with `before`); `next` is null on the last page."
     ),
+    // Named by a query parameter only, which the generator does not follow.
+    components(schemas(manifests::ManifestAudience)),
     modifiers(&TokenScheme),
     security(("admin_token" = []))
 )]
