@@ -246,6 +246,14 @@ impl Context {
         self.attributes.iter().map(|(name, value)| (&**name, value))
     }
 
+    pub(crate) fn sticky_records(&self) -> &[StickyRecord] {
+        &self.sticky
+    }
+
+    pub(crate) fn forced_variations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.forced.iter().map(|(flag, variation)| (&**flag, &**variation))
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
         self.attributes.binary_search_by(|(other, _)| (**other).cmp(name))
     }

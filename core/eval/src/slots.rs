@@ -1,7 +1,7 @@
 //! The fastest context: values already at the places a snapshot asks for.
 
 use crate::context::{
-    AttributeKey, Attributes, Forced, ListHandle, MAX_STRING_BYTES, OwnedValue, Sticky, StickyRecord, Value,
+    AttributeKey, Attributes, Context, Forced, ListHandle, MAX_STRING_BYTES, OwnedValue, Sticky, StickyRecord, Value,
 };
 use crate::snapshot::Snapshot;
 
@@ -60,6 +60,28 @@ impl Slots {
             more: vec![Slot::Missing; more].into(),
             ..Self::default()
         }
+    }
+
+    /// The slots of a context: for many decisions of one snapshot in a row.
+    pub fn of(snapshot: &Snapshot, context: &Context) -> Self {
+        let mut slots = Self::new(snapshot);
+        for (name, value) in context.attributes() {
+            let Some(key) = snapshot.attribute(name) else { continue };
+            match value {
+                OwnedValue::List(elements) => slots.set_list(key.index, elements.clone()),
+                OwnedValue::Str(text) => slots.set(key.index, Value::Str(text)),
+                OwnedValue::Num(number) => slots.set(key.index, Value::Num(*number)),
+                OwnedValue::Bool(bool) => slots.set(key.index, Value::Bool(*bool)),
+                OwnedValue::Unusable => slots.set(key.index, Value::Unusable),
+            };
+        }
+        for record in context.sticky_records() {
+            slots.set_sticky(record.clone());
+        }
+        for (flag, variation) in context.forced_variations() {
+            slots.set_forced(flag, variation);
+        }
+        slots
     }
 
     /// Sets an attribute by its index in [`Snapshot::attributes`]. An index beyond them is ignored: nobody asks for it.

@@ -22,6 +22,10 @@ pub struct Config {
     pub rate_key: Option<NonZeroU32>,
     /// Requests a second allowed to one address; none means no limit.
     pub rate_address: Option<NonZeroU32>,
+    /// Connections open at once; further ones wait until one closes.
+    pub max_connections: NonZeroU32,
+    /// Seconds from the opening of a connection, or the last answer on it, to the end of the next request's head; then it is closed.
+    pub head_timeout_s: NonZeroU32,
     /// Where overridden links may lead: origins such as `https://shop.example`. A path on the same origin is always allowed.
     pub override_redirect_origins: Vec<String>,
 }
@@ -35,6 +39,8 @@ impl Default for Config {
             store_plain_unit_ids: false,
             rate_key: None,
             rate_address: None,
+            max_connections: const { NonZeroU32::new(10_000).unwrap() },
+            head_timeout_s: const { NonZeroU32::new(60).unwrap() },
             override_redirect_origins: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evenhand_core::id_list::IdList;
 use evenhand_core::sign::base64url;
-use evenhand_core::{Context, Decision, FlagType, OwnedValue, Packed, Snapshot, StickyRecord};
+use evenhand_core::{Context, Decision, FlagType, OwnedValue, Packed, Slots, Snapshot, StickyRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -155,6 +155,8 @@ pub fn check_consistency(snapshot: &Snapshot, case: &Case, context: &Context, de
         case.name
     );
     assert_eq!(snapshot.evaluate_packed(flag, context, case.now_ms), plain.packed);
+    let slots = Slots::of(snapshot, context);
+    assert_eq!(snapshot.evaluate_packed(flag, &slots, case.now_ms), plain.packed);
     if let Some(exposure) = snapshot.exposure(flag, plain.packed) {
         assert!(plain.has_exposure());
         assert_eq!(

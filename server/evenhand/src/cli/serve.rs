@@ -16,8 +16,11 @@ use super::connect::Client;
 use crate::config::Config;
 use crate::demo;
 use crate::durable_dir;
-use crate::http::{self, App};
+use crate::http::{self, App, ConnectionLimits};
 use crate::platform::Platform;
+
+/// Stores, logs and streams need files too.
+const FILES_BESIDE_CONNECTIONS: u64 = 500;
 
 #[derive(Args)]
 pub struct Serve {
@@ -104,7 +107,7 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
     let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
     follow_definitions(&manage, &platform);
     let app = App::new(Arc::clone(&manage), platform, config.clone());
-    let router = http::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let router = http::router(app);
     let dir = &config.data_dir;
     println!("Evenhand is serving on http://{address}");
     println!("  admin token  {}", dir.join(ADMIN_TOKEN_FILE).display());
@@ -124,19 +127,20 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
         asked_to_stop().await;
         let _server_gone = closing.send(true);
     });
-    let mut asked = closed.clone();
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
-        let _ = asked.wait_for(|stop| *stop).await;
-    });
-    let mut forced = closed;
-    // Open manifest streams never end by themselves: requests get five seconds, then the connections are dropped.
-    tokio::select! {
-        served = graceful => served.map_err(|e| format!("the server stopped: {e}"))?,
-        () = async {
-            let _ = forced.wait_for(|stop| *stop).await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        } => {}
+    let wanted = u64::from(config.max_connections.get()) + FILES_BESIDE_CONNECTIONS;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(files) if files < wanted => tracing::warn!(
+            files,
+            "the process may open fewer files than max_connections needs; raise its limit (ulimit -n, LimitNOFILE) to at least {wanted}"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "can't read the limit of open files"),
     }
+    let limits = ConnectionLimits {
+        connections: config.max_connections.get() as usize,
+        head: Duration::from_secs(config.head_timeout_s.get().into()),
+    };
+    http::serve(listener, router, limits, closed).await;
     println!("Stopped; everything acknowledged is on disk.");
     Ok(())
 }

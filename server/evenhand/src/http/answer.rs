@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use evenhand_core::obfuscate::OpaqueIds;
-use evenhand_core::{Context, Decision, FlagId, Packed, Reason, Snapshot};
+use evenhand_core::{Decision, FlagId, Packed, Reason, Slots, Snapshot};
 use evenhand_manage::Published;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -36,8 +36,18 @@ impl Names {
         self.opaque.as_deref().map(|p| &p.opaque_ids)
     }
 
+    /// Whether the caller may see a flag.
     fn shows(&self, flag: &str) -> bool {
-        !self.client || self.opaque.as_deref().is_some_and(|p| p.client_visible.contains(flag))
+        !self.client || self.opaque.as_deref().is_some_and(|p| p.client_keys.contains_key(flag))
+    }
+
+    /// A flag's key in a list that the caller did not name it for: hashed for clients, as in their manifest; none when the caller may not see it.
+    fn listed<'n>(&'n self, flag: &'n str) -> Option<&'n str> {
+        match (self.client, self.opaque.as_deref()) {
+            (false, _) => Some(flag),
+            (true, Some(published)) => published.client_keys.get(flag).map(String::as_str),
+            (true, None) => None,
+        }
     }
 
     /// Sticky records as the core knows them, from records with the caller's ids. What is not understood is left for the core to refuse.
@@ -77,7 +87,7 @@ impl Names {
 pub struct Answers<'a> {
     published: Option<&'a Published>,
     names: &'a Names,
-    context: &'a Context,
+    context: &'a Slots,
     now_ms: i64,
     flags: Option<&'a [String]>,
     /// Unit ids already read from the context, by unit type: most rules share one.
@@ -85,10 +95,11 @@ pub struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
+    /// `context` holds the slots of the published snapshot.
     pub fn new(
         published: Option<&'a Published>,
         names: &'a Names,
-        context: &'a Context,
+        context: &'a Slots,
         now_ms: i64,
         flags: Option<&'a [String]>,
     ) -> Answers<'a> {
@@ -115,9 +126,9 @@ impl<'a> Answers<'a> {
             .map(|p| (p, self.names.client))
     }
 
-    /// Whether the caller may see a flag.
-    pub fn shows(&self, flag: &str) -> bool {
-        self.names.shows(flag)
+    /// The key under which a flag stands in the whole list; none when the caller may not see it.
+    pub fn listed(&self, flag: &'a str) -> Option<&'a str> {
+        self.names.listed(flag)
     }
 
     /// The decision of a flag of the manifest.
@@ -127,11 +138,12 @@ impl<'a> Answers<'a> {
     }
 
     /// What a packed decision says.
-    pub fn read(&self, flag: FlagId, packed: Packed) -> Option<Assignment<'_, 'a>> {
+    pub fn read(&self, flag: FlagId, key: &'a str, packed: Packed) -> Option<Assignment<'_, 'a>> {
         let snapshot = &*self.published?.snapshot;
         let decision = snapshot.decision(flag, packed);
         Some(Assignment {
             answers: self,
+            key,
             snapshot: Some((snapshot, flag, packed)),
             decision,
             id_mark: None,
@@ -147,11 +159,12 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn decide(&self, snapshot: &'a Snapshot, flag: FlagId) -> Assignment<'_, 'a> {
+    fn decide(&self, snapshot: &'a Snapshot, flag: FlagId, key: &'a str) -> Assignment<'_, 'a> {
         let packed = snapshot.evaluate_packed(flag, self.context, self.now_ms);
         let decision = snapshot.decision(flag, packed);
         Assignment {
             answers: self,
+            key,
             id_mark: None,
             snapshot: Some((snapshot, flag, packed)),
             decision,
@@ -162,6 +175,7 @@ impl<'a> Answers<'a> {
         let Some(published) = self.published else {
             return Assignment {
                 answers: self,
+                key,
                 id_mark: None,
                 snapshot: None,
                 decision: Decision::no_manifest(key),
@@ -169,11 +183,12 @@ impl<'a> Answers<'a> {
         };
         let snapshot = &*published.snapshot;
         match snapshot.flag(key).filter(|_| self.names.shows(key)) {
-            Some(flag) => self.decide(snapshot, flag),
+            Some(flag) => self.decide(snapshot, flag, key),
             None => {
                 let decision = Decision::callers_default(key, Reason::FlagUnknown, Some(snapshot.version()));
                 Assignment {
                     answers: self,
+                    key,
                     id_mark: None,
                     snapshot: None,
                     decision,
@@ -228,8 +243,10 @@ impl Serialize for Answers<'_> {
             }
             (None, Some(published)) => {
                 let snapshot = &*published.snapshot;
-                for flag in snapshot.flags().filter(|f| self.names.shows(f.key)) {
-                    object.serialize_entry(flag.key, &self.decide(snapshot, flag.id))?;
+                for flag in snapshot.flags() {
+                    if let Some(key) = self.names.listed(flag.key) {
+                        object.serialize_entry(key, &self.decide(snapshot, flag.id, key))?;
+                    }
                 }
             }
             (None, None) => {}
@@ -241,6 +258,8 @@ impl Serialize for Answers<'_> {
 /// One decision with what is to be sent when the unit sees it.
 pub struct Assignment<'s, 'a> {
     answers: &'s Answers<'a>,
+    /// The flag's key as the caller sees it; the decision has the real one.
+    key: &'a str,
     snapshot: Option<(&'a Snapshot, FlagId, Packed)>,
     decision: Decision<'a>,
     /// What stands for the unit id, when only the shape of the text is wanted.
@@ -250,7 +269,7 @@ pub struct Assignment<'s, 'a> {
 impl<'s, 'a> Assignment<'s, 'a> {
     /// The flag's key, as the caller sees it.
     pub fn key(&self) -> &'a str {
-        self.decision.flag
+        self.key
     }
 
     /// The unit type of the exposure that goes along.
@@ -265,6 +284,7 @@ impl<'s, 'a> Assignment<'s, 'a> {
         decision.bucket = decision.bucket.map(|_| bucket);
         Assignment {
             answers: self.answers,
+            key: self.key,
             snapshot: self.snapshot,
             decision,
             id_mark: Some(id),
@@ -317,7 +337,7 @@ impl Serialize for Assignment<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shown = self.shown();
         let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("flag", shown.flag)?;
+        object.serialize_entry("flag", self.key)?;
         object.serialize_entry("variation", &shown.variation)?;
         object.serialize_entry("value", &shown.value)?;
         object.serialize_entry("reason", &shown.reason)?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use evenhand_core::Slots;
 use evenhand_core::context_json::{self, ContextError, ParsedContext, Unusable};
 use evenhand_manage::{KeyKind, Published};
 use percent_encoding::percent_decode_str;
@@ -169,13 +170,11 @@ fn answer(
             message: why.to_string(),
         })
         .collect();
-    let assignments = Answers::new(
-        published.as_deref(),
-        &names,
-        &parsed.context,
-        now_ms(),
-        flags.as_deref(),
-    );
+    // Many decisions of one snapshot: each attribute is looked up once, not once a rule.
+    let slots = published
+        .as_deref()
+        .map_or_else(Slots::default, |p| Slots::of(&p.snapshot, &parsed.context));
+    let assignments = Answers::new(published.as_deref(), &names, &slots, now_ms(), flags.as_deref());
     app.metrics.decisions.inc_by(assignments.count() as u64);
     let manifest_version = published.as_deref().map(|p: &Published| p.version);
     let body = if assignments.whole().is_some() {

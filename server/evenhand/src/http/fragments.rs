@@ -65,21 +65,22 @@ pub fn write_all(answers: &Answers<'_>, out: &mut Vec<u8>) -> serde_json::Result
         }
         let mut first = true;
         for (flag, fragments) in published.snapshot.flags().zip(&mut kept.flags) {
-            if !answers.shows(flag.key) {
+            let Some(key) = answers.listed(flag.key) else {
                 continue;
-            }
+            };
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
-            write_one(answers, flag.id, fragments, out)?;
+            write_one(answers, flag.id, key, fragments, out)?;
         }
         Ok(())
     })
 }
 
-fn write_one(
-    answers: &Answers<'_>,
+fn write_one<'a>(
+    answers: &Answers<'a>,
     flag: FlagId,
+    listed: &'a str,
     fragments: &mut Vec<(u64, Fragment)>,
     out: &mut Vec<u8>,
 ) -> serde_json::Result<()> {
@@ -90,7 +91,7 @@ fn write_one(
     if let Some((_, fragment)) = fragments.iter().find(|(k, _)| *k == key) {
         return fill(fragment, packed, answers, out);
     }
-    let Some(assignment) = answers.read(flag, packed) else {
+    let Some(assignment) = answers.read(flag, listed, packed) else {
         return Ok(());
     };
     let varied = packed.exposed_holdouts() != 0 || packed.reason() == Reason::Override;
@@ -193,7 +194,7 @@ mod tests {
             client_bytes: [].into(),
             snapshot: std::sync::Arc::new(snapshot),
             lists: Vec::new(),
-            client_visible: Default::default(),
+            client_keys: Default::default(),
             opaque_ids: Default::default(),
         }
     }
@@ -208,6 +209,7 @@ mod tests {
                 context.set("user_id", format!("user \"{number}\" é"));
             }
             context.set("device_id", f64::from(number));
+            let context = evenhand_core::Slots::of(&published.snapshot, &context);
             let answers = || Answers::new(Some(&published), &names, &context, 0, None);
             let mut copied = vec![b'{'];
             write_all(&answers(), &mut copied).unwrap();
@@ -229,6 +231,29 @@ mod tests {
             reasons.into_iter().collect::<Vec<_>>(),
             ["DEFAULT", "NO_UNIT", "ROLLOUT", "SPLIT"]
         );
+    }
+
+    #[test]
+    fn a_client_lists_hashed_keys_and_names_real_ones() {
+        let mut published = published();
+        published.client_keys = [("a".to_owned(), "h1".to_owned())].into();
+        let published = std::sync::Arc::new(published);
+        let names = crate::http::answer::Names::opaque(Some(std::sync::Arc::clone(&published)));
+        let context = evenhand_core::Context::new().with("user_id", "u");
+        let context = evenhand_core::Slots::of(&published.snapshot, &context);
+        let whole = Answers::new(Some(&*published), &names, &context, 0, None);
+        let listed = serde_json::to_value(&whole).unwrap();
+        assert_eq!(listed.as_object().unwrap().keys().collect::<Vec<_>>(), ["h1"]);
+        assert_eq!(listed["h1"]["flag"], "h1");
+        let mut copied = vec![b'{'];
+        write_all(&whole, &mut copied).unwrap();
+        copied.push(b'}');
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&copied).unwrap(), listed);
+
+        let asked = ["a".to_owned(), "b".to_owned()];
+        let named = serde_json::to_value(Answers::new(Some(&*published), &names, &context, 0, Some(&asked))).unwrap();
+        assert_eq!(named["a"]["flag"], "a");
+        assert_eq!(named["b"]["reason"], "FLAG_UNKNOWN");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod assignments;
+mod connections;
 mod error;
 mod events;
 mod extract;
@@ -31,6 +32,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::config::Config;
 use crate::platform::Platform;
 
+pub use connections::{ConnectionLimits, serve};
 pub use metrics::Metrics;
 pub use rate::RateLimits;
 

@@ -3,14 +3,14 @@
 pub mod build;
 pub mod probe;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenhand_core::Snapshot;
 use evenhand_core::compile::Report;
 use evenhand_core::digest::sha256_hex;
 use evenhand_core::envelope::{open_envelope, seal_envelope};
-use evenhand_core::obfuscate::{OpaqueIds, obfuscate};
+use evenhand_core::obfuscate::{OpaqueIds, hash16, obfuscate};
 use evenhand_core::sign::{KeySet, canonical};
 use evenhand_core::wire;
 
@@ -44,8 +44,9 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// Content addresses of the id lists that the server manifest names.
     pub lists: Vec<String>,
-    /// The flags that client keys may see (in the client manifest, or by the assignment API when remote).
-    pub client_visible: BTreeSet<String>,
+    /// The flags that client keys may see (in the client manifest, or by the assignment API when remote), and under which
+    /// hashed key a client that did not name them sees them.
+    pub client_keys: BTreeMap<String, String>,
     /// Real id → opaque id, of everything in the environment.
     pub opaque_ids: OpaqueIds,
 }
@@ -182,11 +183,17 @@ pub fn restore(model: &Model, stored: &ManifestVersion, keys: &KeySet) -> Result
 
 fn in_force(model: &Model, stored: &ManifestVersion, snapshot: Arc<Snapshot>, lists: Vec<String>) -> Result<Published> {
     let project = model.project_of(&stored.environment)?;
+    let state = &model
+        .find::<PublishState>(&stored.environment, &stored.environment)?
+        .body;
     let visible = model
         .flags
         .scope(project)
         .filter(|flag| flag.body.client_visible)
-        .map(|flag| flag.body.key.clone());
+        .map(|flag| {
+            let hashed = hash16(&state.obfuscation_salt, &flag.body.key);
+            (flag.body.key.clone(), hashed)
+        });
     Ok(Published {
         environment: stored.environment.clone(),
         version: stored.version,
@@ -198,7 +205,7 @@ fn in_force(model: &Model, stored: &ManifestVersion, snapshot: Arc<Snapshot>, li
         client_bytes: Arc::clone(&stored.client_bytes),
         snapshot,
         lists,
-        client_visible: visible.collect(),
+        client_keys: visible.collect(),
         opaque_ids: opaque_ids(model, &stored.environment)?,
     })
 }

@@ -1,0 +1,160 @@
+//! Connections: accepted up to a bound, closed when a request's head does not arrive in time, drained when the process is asked to stop.
+//! (`axum::serve` has neither bound nor time limit, so a few idle sockets could use up every file descriptor.)
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::Service;
+
+/// What a listener allows.
+#[derive(Clone, Copy)]
+pub struct ConnectionLimits {
+    /// Connections open at once; further ones wait in the system's queue until one closes.
+    pub connections: usize,
+    /// From the opening of a connection, or the last answer on it, to the end of the next request's head.
+    pub head: Duration,
+}
+
+/// Open manifest streams never end by themselves: at the stop requests get this long, then the connections are dropped.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Serves until `stop` turns true.
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let open = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, address, place)) = accepted else {
+            continue;
+        };
+        let router = router.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(address));
+            router.clone().call(request)
+        });
+        let served = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // A peer that goes away, or is too slow, is its own affair: nothing of ours has failed.
+            if let Err(error) = served.await {
+                tracing::debug!(%error, %address, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _drained = tokio::time::timeout(DRAIN, open.shutdown()).await;
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => {
+            // Answers are written whole: waiting for more to send would only delay them.
+            let _ = stream.set_nodelay(true);
+            Some((stream, address, place))
+        }
+        Err(error) => {
+            // Mostly "too many open files": the next connection that closes makes room.
+            tracing::warn!(%error, "can't accept a connection; trying again in a second");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn served(limits: ConnectionLimits) -> (SocketAddr, watch::Sender<bool>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let router = Router::new().route(
+            "/",
+            get(|ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.ip().to_string() }),
+        );
+        tokio::spawn(serve(listener, router, limits, stopped));
+        (address, stop)
+    }
+
+    #[tokio::test]
+    async fn a_head_that_dribbles_is_cut_off_and_others_are_answered() {
+        let limits = ConnectionLimits {
+            connections: 10,
+            head: Duration::from_millis(200),
+        };
+        let (address, _stop) = served(limits).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let dribble = tokio::spawn(async move {
+            slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            for _ in 0..100 {
+                if slow.write_all(b"x: y\r\n").await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let mut answer = Vec::new();
+            let _ = slow.read_to_end(&mut answer).await;
+            answer
+        });
+        let mut quick = TcpStream::connect(address).await.unwrap();
+        quick
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        quick.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"),
+            "{answer}"
+        );
+        let answer = String::from_utf8_lossy(&dribble.await.unwrap()).into_owned();
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_bound_waits_for_a_place() {
+        let limits = ConnectionLimits {
+            connections: 1,
+            head: Duration::from_secs(30),
+        };
+        let (address, _stop) = served(limits).await;
+        let first = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        let waited = tokio::time::timeout(Duration::from_millis(200), second.read_to_string(&mut answer)).await;
+        assert!(waited.is_err(), "answered beside the only place: {answer}");
+        drop(first);
+        second.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
