@@ -1,7 +1,7 @@
 //! Fills a pipeline with synthetic events and prints what it sustained: events acknowledged and processed per second, lag, memory.
 //!
 //! `cargo run --release -p evenhand-pipeline --example fill -- [events=1000000] [users=200000] [rate=0] [dir=…]`
-//! and, to try settings: `[cache_mb=128] [checkpoint_mb=128] [batch=16384]`.
+//! and, to try settings: `[cache_mb=128] [checkpoint_mb=128] [batch=131072]`.
 //! `rate` is events per second offered; 0: as fast as they are acknowledged. With `dir` the data stays and a next run adds to it.
 
 use std::{

@@ -26,7 +26,8 @@ pub struct PipelineConfig {
     /// Size limit of the log file, in bytes. At the limit ingestion is refused as on a full disk, until processing has caught
     /// up and the log has shrunk. None: the disk is the limit.
     pub log_max_bytes: Option<u64>,
-    /// Events one processing transaction takes at most.
+    /// Events one processing transaction takes at most. Large, because a backlog is processed in the order of the units table: the more
+    /// events, the more of them share a page (measured at 10 million stored: 16,384 gave 16,000 events/s, 131,072 gave 40,000).
     pub process_events: usize,
     /// Page cache of the analytics store, in bytes: the memory it may grow to.
     pub cache_bytes: u64,
@@ -43,7 +44,7 @@ impl PipelineConfig {
             queue_bytes: 128 << 20,
             commit_events: 20_000,
             log_max_bytes: None,
-            process_events: 16_384,
+            process_events: 131_072,
             cache_bytes: 128 << 20,
             checkpoint_bytes: 128 << 20,
         }

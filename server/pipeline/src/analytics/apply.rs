@@ -19,7 +19,7 @@ use crate::{
         aggregate::Changes,
         attribute::contributions,
         compiled::Compiled,
-        dedupe::{Record, least_of_each, precedence},
+        dedupe::{Record, id_of, least_of_each, precedence},
         units_of,
     },
 };
@@ -46,10 +46,10 @@ impl SqliteAnalytics {
             let before = records.len();
             records.extend(record::read(&batch.records).filter_map(|(time, bytes)| {
                 let canonical = std::str::from_utf8(bytes).ok()?;
-                let event = Event::parse_stored(bytes).ok()?;
+                let id = id_of(canonical)?;
                 let (received_at, key_kind) = (batch.received_at_ms, batch.key_kind.code());
                 Some(Record {
-                    event,
+                    id,
                     time,
                     received_at,
                     key_kind,
@@ -73,20 +73,23 @@ impl SqliteAnalytics {
         {
             let mut store = EventTable::prepare(&transaction)?;
             let mut changes = Vec::with_capacity(records.len());
-            // Each record goes as it is done: a parsed event takes some 2 kB.
             for record in records {
-                match store.keep(dictionary, &record)? {
+                let Ok(event) = Event::parse_stored(record.canonical.as_bytes()) else {
+                    applied.unreadable += 1;
+                    continue;
+                };
+                match store.keep(dictionary, &record, &event)? {
                     Kept::New => {}
                     Kept::Duplicate => {
                         applied.duplicates += 1;
                         continue;
                     }
-                    Kept::Replaced { event, time } => {
+                    Kept::Replaced { event: lost, time } => {
                         applied.replaced += 1;
-                        changes.extend(losses(compiled, dictionary, &transaction, &event, time)?);
+                        changes.extend(losses(compiled, dictionary, &transaction, &lost, time)?);
                     }
                 }
-                gains(compiled, dictionary, &transaction, &record, &mut changes)?;
+                gains(compiled, dictionary, &transaction, &record, &event, &mut changes)?;
             }
             let cell_changes = change_units(&transaction, compiled, changes)?;
             cells::write(&transaction, &cell_changes)?;
@@ -123,11 +126,11 @@ impl<'c> EventTable<'c> {
     }
 
     /// Stores the record unless one that precedes it is there.
-    fn keep(&mut self, dictionary: &mut Dictionary, record: &Record<'_>) -> Result<Kept, StoreError> {
+    fn keep(&mut self, dictionary: &mut Dictionary, record: &Record<'_>, event: &Event) -> Result<Kept, StoreError> {
         const DOING: &str = "storing an event";
-        let name = dictionary.intern(self.connection, &record.event.event_name)?;
+        let name = dictionary.intern(self.connection, &event.event_name)?;
         let key = dictionary.intern(self.connection, record.key_id)?;
-        let id = record.id();
+        let id = record.id;
         let row = params![
             id.as_bytes(),
             record.time,
@@ -198,16 +201,17 @@ fn gains(
     dictionary: &mut Dictionary,
     connection: &Connection,
     record: &Record<'_>,
+    event: &Event,
     changes: &mut Vec<UnitChange>,
 ) -> Result<(), StoreError> {
-    let matters = matters(compiled, dictionary, connection, &record.event)?;
-    let properties = canonical_properties(&record.event)?;
-    for (unit_type, unit) in units_of(&record.event) {
+    let matters = matters(compiled, dictionary, connection, event)?;
+    let properties = canonical_properties(event)?;
+    for (unit_type, unit) in units_of(event) {
         let properties = properties.as_deref();
-        let event = history::unit_event(
+        let gained = history::unit_event(
             connection,
             dictionary,
-            &record.event,
+            event,
             properties,
             record.time,
             record.key_kind,
@@ -216,8 +220,8 @@ fn gains(
         changes.push(UnitChange {
             unit,
             time: record.time,
-            id: record.id(),
-            gained: Some(event),
+            id: record.id,
+            gained: Some(gained),
             matters,
         });
     }

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use evenhand_core::event::{Event, EventId};
 use sha2::{Digest, Sha256};
 
-/// One record of the log, parsed.
+/// One record of the log. It is small (a parsed event takes some 2 kB), so that a batch may be large.
 #[derive(Debug)]
 pub struct Record<'b> {
-    /// The event.
-    pub event: Event,
+    /// The event's id.
+    pub id: EventId,
     /// Its effective time.
     pub time: i64,
     /// When its request came in.
@@ -22,12 +22,17 @@ pub struct Record<'b> {
     pub canonical: &'b str,
 }
 
-impl Record<'_> {
-    /// The event's id.
-    #[must_use]
-    pub fn id(&self) -> EventId {
-        self.event.event_id
-    }
+/// The id of a stored event: at the start of its canonical bytes, where `epoch` alone can stand before it.
+#[must_use]
+pub fn id_of(canonical: &str) -> Option<EventId> {
+    const ID_CHARS: usize = 36;
+    let at_start = canonical
+        .strip_prefix("{\"event_id\":\"")
+        .and_then(|rest| EventId::parse(rest.get(..ID_CHARS)?));
+    at_start.or_else(|| {
+        let event = Event::parse_stored(canonical.as_bytes()).ok()?;
+        Some(event.event_id)
+    })
 }
 
 /// The order that decides between records of one id. The hash is worked out for ties only.
@@ -46,11 +51,10 @@ pub fn precedence(left: (i64, &str), right: (i64, &str)) -> Ordering {
 pub fn least_of_each(mut records: Vec<Record<'_>>) -> (Vec<Record<'_>>, usize) {
     let before = records.len();
     records.sort_unstable_by(|a, b| {
-        a.id()
-            .cmp(&b.id())
+        a.id.cmp(&b.id)
             .then_with(|| precedence((a.time, a.canonical), (b.time, b.canonical)))
     });
-    records.dedup_by(|later, kept| later.id() == kept.id());
+    records.dedup_by(|later, kept| later.id == kept.id);
     let dropped = before - records.len();
     (records, dropped)
 }
