@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
-use evenhand_pipeline::{Gauges, Pipeline, PipelineConfig, Pseudonyms};
+use evenhand_pipeline::{Gauges, MemoryBudget, Pipeline, PipelineConfig, Pseudonyms};
 
 use crate::catalog;
 use crate::config::Config;
@@ -18,6 +18,8 @@ pub struct Platform {
     manage: Arc<Manage>,
     config: Config,
     pipelines: RwLock<BTreeMap<String, Pipeline>>,
+    /// One for all environments.
+    memory: MemoryBudget,
 }
 
 impl Platform {
@@ -27,6 +29,7 @@ impl Platform {
             manage,
             config,
             pipelines: RwLock::new(BTreeMap::new()),
+            memory: MemoryBudget::default(),
         };
         platform.follow_catalog()?;
         Ok(platform)
@@ -70,6 +73,7 @@ impl Platform {
 
     fn pipeline_config(&self) -> PipelineConfig {
         let mut config = PipelineConfig::new(self.config.pseudonym_key_path());
+        config.memory = self.memory.clone();
         if self.config.store_plain_unit_ids {
             config.pseudonyms = Pseudonyms::Off;
         }

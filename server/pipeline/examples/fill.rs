@@ -14,7 +14,7 @@ use std::{
 };
 
 use evenhand_pipeline::{
-    ContentKind, IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig, Pseudonyms, ResultsQuery,
+    ContentKind, IngestError, IngestMeta, KeyKind, MemoryBudget, Pipeline, PipelineConfig, Pseudonyms, ResultsQuery,
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
     },
@@ -54,7 +54,7 @@ fn options() -> Options {
             "users" => options.users = number(),
             "rate" => options.rate = number(),
             "dir" => options.dir = Some(value.into()),
-            "cache_mb" => options.config.cache_bytes = number() << 20,
+            "cache_mb" => options.config.memory = MemoryBudget::new(number() << 20, 128 << 20),
             "checkpoint_mb" => options.config.checkpoint_bytes = number() << 20,
             "batch" => options.config.process_events = usize::try_from(number()).unwrap(),
             _ => panic!("no option {name}: events, users, rate, dir, cache_mb, checkpoint_mb, batch"),
@@ -232,7 +232,9 @@ fn main() {
                 loop {
                     match pipeline.ingest(body.as_bytes(), meta.clone()).await {
                         Ok(outcome) => break assert!(outcome.rejected.is_empty(), "{outcome:?}"),
-                        Err(IngestError::Overloaded { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                        Err(IngestError::Overloaded { .. } | IngestError::Backlogged { .. }) => {
+                            tokio::time::sleep(Duration::from_millis(50)).await
+                        }
                         Err(error) => panic!("{error}"),
                     }
                 }

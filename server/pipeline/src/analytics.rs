@@ -82,6 +82,12 @@ pub trait AnalyticsStore: Send {
     /// As [`Self::apply`].
     fn erase(&mut self, unit: UnitKey) -> Result<Erased, StoreError>;
 
+    /// Nothing to do for a while: gives memory back.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    fn rest(&mut self) -> Result<(), StoreError>;
+
     /// Makes what was applied durable: the log position that is durable then, or None when it was not done.
     ///
     /// # Errors

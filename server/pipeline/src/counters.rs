@@ -25,7 +25,6 @@ pub(crate) struct Counters {
     pub erasures: AtomicU64,
     pub checkpoints: AtomicU64,
     pub queued: AtomicU64,
-    pub queued_bytes: AtomicU64,
     /// Events in the log, processed or not, since the process started (with those found unprocessed at the start).
     pub appended: AtomicU64,
     /// `received_at` of the oldest unprocessed batch; 0 when there is none.
@@ -91,7 +90,7 @@ pub struct Gauges {
     pub accepted: u64,
     /// Events refused, by code.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// Events refused because the queue was full.
+    /// Events refused because the queue was full or processing too far behind.
     pub overloaded: u64,
     /// Events refused because the log could not be written.
     pub storage_refused: u64,

@@ -131,6 +131,12 @@ pub enum IngestError {
         /// When to try again.
         retry_after_seconds: u32,
     },
+    /// Too many acknowledged events wait to be processed: 503.
+    #[error("too many events wait to be processed; send again in {retry_after_seconds} s")]
+    Backlogged {
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
     /// The log can't be written (disk full, I/O error): 503. Nothing was acknowledged.
     #[error("the event log can't be written ({message}); send again in {retry_after_seconds} s")]
     Storage {

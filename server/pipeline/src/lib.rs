@@ -18,6 +18,7 @@ mod export;
 mod files;
 pub mod ingest;
 pub mod log;
+mod memory;
 pub mod process;
 pub mod results;
 mod sql;
@@ -34,6 +35,7 @@ pub use counters::Gauges;
 pub use error::StoreError;
 pub use export::{ExportError, ExportFormat};
 pub use ingest::{ContentKind, IngestError, IngestMeta, IngestOutcome, KeyKind, Rejected};
+pub use memory::MemoryBudget;
 pub use results::{ExperimentResults, ResultsQuery};
 pub use sql::{SqlAnswer, SqlError, SqlLimits, SqlValue};
 
@@ -105,6 +107,8 @@ impl Pipeline {
             counters: Arc::clone(&counters),
             progress: Arc::clone(&progress),
             process_events: config.process_events,
+            memory: config.memory.clone(),
+            resting: false,
             catalog: None,
             closing: false,
             last_applied: Instant::now(),

@@ -4,7 +4,9 @@ mod support;
 
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
-use evenhand_pipeline::{IngestError, IngestMeta, KeyKind, Pipeline, PipelineConfig, Pseudonyms, SqlLimits, SqlValue};
+use evenhand_pipeline::{
+    IngestError, IngestMeta, KeyKind, MemoryBudget, Pipeline, PipelineConfig, Pseudonyms, SqlLimits, SqlValue,
+};
 use evenhand_stats::MetricKind;
 use support::NOW;
 
@@ -318,7 +320,7 @@ fn the_queue_is_bounded_in_bytes_too() {
     let pipeline = Pipeline::open(
         dir.path(),
         &PipelineConfig {
-            queue_bytes: 100,
+            memory: MemoryBudget::new(8 << 20, 100),
             ..support::config()
         },
     )
@@ -331,4 +333,77 @@ fn the_queue_is_bounded_in_bytes_too() {
     .unwrap_err();
     assert!(matches!(refused, IngestError::Overloaded { .. }));
     assert_eq!(pipeline.gauges().queue_events, 0);
+}
+
+/// Processing is held up for real, by another writer of its file, until so many events wait that no more are taken.
+#[test]
+fn a_backlog_slows_intake_and_then_refuses_and_is_worked_off_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = PipelineConfig {
+        backlog_events: 6,
+        slow_intake_from: 2,
+        slow_intake_rate: 10,
+        ..support::config()
+    };
+    let pipeline = Pipeline::open(dir.path(), &config).unwrap();
+    support::settle(&pipeline);
+    let other = rusqlite::Connection::open(dir.path().join("analytics.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let event = |n| support::purchase(n, "u", NOW, "1");
+    let started = std::time::Instant::now();
+    for n in 0..6 {
+        assert_eq!(
+            support::send(&pipeline, &event(n), support::meta(KeyKind::Server))
+                .unwrap()
+                .accepted,
+            1
+        );
+    }
+    // Three of the five answers that others waited for were given with more than two events waiting: a tenth of a second each.
+    assert!(
+        started.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        started.elapsed()
+    );
+    let refused = support::send(&pipeline, &event(6), support::meta(KeyKind::Server)).unwrap_err();
+    assert_eq!(
+        refused,
+        IngestError::Backlogged {
+            retry_after_seconds: 10
+        }
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    support::settle(&pipeline);
+    assert_eq!(
+        support::send(&pipeline, &event(6), support::meta(KeyKind::Server))
+            .unwrap()
+            .accepted,
+        1
+    );
+    support::settle(&pipeline);
+    assert_eq!((stored(&pipeline), pipeline.gauges().overloaded), (7, 1));
+}
+
+/// Two pipelines of one budget, both with more than one small batch to do: the large batch goes to one at a time, nothing is lost.
+#[test]
+fn pipelines_of_one_memory_budget_both_get_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = PipelineConfig {
+        memory: MemoryBudget::new(8 << 20, 128 << 20),
+        ..support::config()
+    };
+    let pipelines = ["a", "b"].map(|name| Pipeline::open(&dir.path().join(name), &config).unwrap());
+    for round in 0..5_u64 {
+        for pipeline in &pipelines {
+            let events: Vec<String> = (round * 5_000..(round + 1) * 5_000)
+                .map(|n| support::purchase(n, &format!("u{n}"), NOW, "1"))
+                .collect();
+            let body = format!("[{}]", events.join(","));
+            support::send(pipeline, &body, support::meta(KeyKind::Server)).unwrap();
+        }
+    }
+    for pipeline in &pipelines {
+        support::settle(pipeline);
+        assert_eq!(stored(pipeline), 25_000);
+    }
 }

@@ -179,7 +179,9 @@ fn refused(error: IngestError) -> HttpError {
         }
         IngestError::TooLarge(_) => HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message),
         IngestError::Forbidden(_) => HttpError::new(StatusCode::FORBIDDEN, "wrong_key_kind", message),
-        IngestError::Overloaded { retry_after_seconds } => HttpError::overloaded(message, retry_after_seconds.into()),
+        IngestError::Overloaded { retry_after_seconds } | IngestError::Backlogged { retry_after_seconds } => {
+            HttpError::overloaded(message, retry_after_seconds.into())
+        }
         IngestError::Storage {
             retry_after_seconds, ..
         } => {

@@ -14,6 +14,7 @@ use crate::{
     config::PipelineConfig,
     error::{Doing, StoreError},
     log::LogBatch,
+    memory::CacheShare,
     process::{UnitKey, compiled::Compiled},
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct SqliteAnalytics {
     pub(super) dictionary: Dictionary,
     pub(super) compiled: Compiled,
     pub(super) position: u64,
+    cache: CacheShare,
+    cache_bytes: u64,
     path: PathBuf,
     checkpoint_pages: u64,
     last_attempt: Option<Instant>,
@@ -48,6 +51,8 @@ impl SqliteAnalytics {
         let connection = Connection::open(&path).doing(DOING)?;
         connection.busy_timeout(Duration::from_secs(10)).doing(DOING)?;
         connection.set_prepared_statement_cache_capacity(64);
+        let mut cache = config.memory.cache();
+        let cache_bytes = cache.rest();
         // NORMAL: commits are not fsynced one by one. What a power cut takes back is still in the log, which forgets only what
         // a checkpoint has made durable here. secure_delete: what is erased is overwritten.
         connection
@@ -55,7 +60,7 @@ impl SqliteAnalytics {
                 "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
                  PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
                  PRAGMA cache_size = -{};",
-                config.cache_bytes / 1024
+                cache_bytes / 1024
             ))
             .doing(DOING)?;
         connection
@@ -90,6 +95,8 @@ impl SqliteAnalytics {
             dictionary: Dictionary::default(),
             compiled: Compiled::default(),
             position,
+            cache,
+            cache_bytes,
             path,
             checkpoint_pages: (config.checkpoint_bytes / PAGE_BYTES).max(1),
             last_attempt: None,
@@ -100,6 +107,24 @@ impl SqliteAnalytics {
             store.set_catalog(&catalog)?;
         }
         Ok(store)
+    }
+}
+
+impl SqliteAnalytics {
+    /// Takes this store's present share of the page cache.
+    fn work(&mut self) -> Result<(), StoreError> {
+        let bytes = self.cache.work();
+        self.limit_cache(bytes)
+    }
+
+    fn limit_cache(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if bytes != self.cache_bytes {
+            self.connection
+                .pragma_update(None, "cache_size", -i64::try_from(bytes / 1024).unwrap_or(i64::MAX))
+                .doing("limiting the page cache")?;
+            self.cache_bytes = bytes;
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +173,7 @@ impl AnalyticsStore for SqliteAnalytics {
     }
 
     fn apply(&mut self, batches: &[LogBatch]) -> Result<Applied, StoreError> {
+        self.work()?;
         let result = self.apply_in_transaction(batches);
         if result.is_err() {
             self.dictionary.forget();
@@ -164,7 +190,16 @@ impl AnalyticsStore for SqliteAnalytics {
     }
 
     fn rebuild(&mut self, budget: Duration) -> Result<Option<f64>, StoreError> {
+        self.work()?;
         self.rebuild_step(budget)
+    }
+
+    fn rest(&mut self) -> Result<(), StoreError> {
+        let bytes = self.cache.rest();
+        self.limit_cache(bytes)?;
+        self.connection
+            .execute_batch("PRAGMA shrink_memory")
+            .doing("giving memory back")
     }
 
     fn erase(&mut self, unit: UnitKey) -> Result<Erased, StoreError> {

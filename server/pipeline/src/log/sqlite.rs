@@ -10,6 +10,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, params};
@@ -21,14 +22,16 @@ use crate::{
     counters::Counters,
     error::{Doing, StoreError},
     ingest::{IngestError, KeyKind},
+    memory::MemoryBudget,
 };
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS batch(
     position INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, key_id TEXT NOT NULL, key_kind INTEGER NOT NULL,
     import INTEGER NOT NULL, count INTEGER NOT NULL, records BLOB NOT NULL) STRICT";
 
-/// Seconds a sender should wait when the queue is full, and when the disk is.
+/// Seconds a sender should wait when the queue is full, when processing is far behind, and when the disk is full.
 const RETRY_QUEUE_SECONDS: u32 = 1;
+const RETRY_BACKLOG_SECONDS: u32 = 10;
 const RETRY_STORAGE_SECONDS: u32 = 5;
 
 /// Batches forgotten in one commit: enough to keep ahead of what arrives, few enough not to delay it.
@@ -36,6 +39,9 @@ const FORGET_PER_COMMIT: u32 = 4_096;
 
 /// Bytes read for one round of processing, whatever the number of events.
 const MAX_READ_BYTES: usize = 32 << 20;
+
+/// Longest pause after a commit while intake is slowed (a group is at most `commit_events`, some 20,000).
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 enum Job {
     Append(NewBatch, oneshot::Sender<Result<u64, IngestError>>),
@@ -54,7 +60,8 @@ pub struct SqliteEventLog {
     reader: Mutex<Connection>,
     shared: Arc<Shared>,
     queue_events: u64,
-    queue_bytes: u64,
+    backlog_events: u64,
+    memory: MemoryBudget,
     writer: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -93,7 +100,7 @@ impl SqliteEventLog {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags).doing("opening the log for reading")?;
         reader
-            .busy_timeout(std::time::Duration::from_secs(10))
+            .busy_timeout(Duration::from_secs(10))
             .doing("setting up the log's reader")?;
         let (jobs, inbox) = mpsc::channel();
         let writer = Writer {
@@ -102,6 +109,9 @@ impl SqliteEventLog {
             shared: Arc::clone(&shared),
             commit_events: config.commit_events,
             max_bytes: config.log_max_bytes,
+            memory: config.memory.clone(),
+            slow_from: config.slow_intake_from,
+            slow_rate: config.slow_intake_rate.max(1),
             on_commit,
         };
         let handle = thread::Builder::new()
@@ -117,7 +127,8 @@ impl SqliteEventLog {
             reader: Mutex::new(reader),
             shared,
             queue_events: config.queue_events as u64,
-            queue_bytes: config.queue_bytes,
+            backlog_events: config.backlog_events,
+            memory: config.memory.clone(),
             writer: Mutex::new(Some(handle)),
         })
     }
@@ -132,12 +143,17 @@ impl SqliteEventLog {
     /// Counted before it is queued, so that the limits hold for any number of senders at once.
     fn reserve(&self, events: u64, bytes: u64) -> Result<(), IngestError> {
         let counters = &self.shared.counters;
+        if counters.lag_events() >= self.backlog_events {
+            counters.overloaded.fetch_add(events, Relaxed);
+            return Err(IngestError::Backlogged {
+                retry_after_seconds: RETRY_BACKLOG_SECONDS,
+            });
+        }
         let all_events = counters.queued.fetch_add(events, Relaxed).saturating_add(events);
-        let all_bytes = counters.queued_bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        if all_events <= self.queue_events && all_bytes <= self.queue_bytes {
+        if all_events <= self.queue_events && self.memory.queue(bytes) {
             return Ok(());
         }
-        self.shared.leave_queue(events, bytes);
+        counters.queued.fetch_sub(events, Relaxed);
         counters.overloaded.fetch_add(events, Relaxed);
         Err(IngestError::Overloaded {
             retry_after_seconds: RETRY_QUEUE_SECONDS,
@@ -149,17 +165,11 @@ impl SqliteEventLog {
         self.reserve(events, bytes)?;
         let (reply, answer) = oneshot::channel();
         if self.jobs.send(Job::Append(batch, reply)).is_err() {
-            self.shared.leave_queue(events, bytes);
+            self.shared.counters.queued.fetch_sub(events, Relaxed);
+            self.memory.leave_queue(bytes);
             return Err(Self::closed());
         }
         answer.await.unwrap_or_else(|_| Err(Self::closed()))
-    }
-}
-
-impl Shared {
-    fn leave_queue(&self, events: u64, bytes: u64) {
-        self.counters.queued.fetch_sub(events, Relaxed);
-        self.counters.queued_bytes.fetch_sub(bytes, Relaxed);
     }
 }
 
@@ -250,14 +260,12 @@ fn read_batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<LogBatch> {
 fn open_writer(path: &Path, config: &PipelineConfig) -> Result<Connection, StoreError> {
     const DOING: &str = "opening the log";
     let connection = Connection::open(path).doing(DOING)?;
-    connection
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .doing(DOING)?;
+    connection.busy_timeout(Duration::from_secs(10)).doing(DOING)?;
     // FULL: in WAL mode every commit is fsynced, which is what an acknowledgement promises.
     connection
         .execute_batch(
             "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096;
-             PRAGMA journal_size_limit = 134217728; PRAGMA cache_size = -32768;",
+             PRAGMA journal_size_limit = 134217728; PRAGMA cache_size = -8192;",
         )
         .doing(DOING)?;
     let mode: String = connection
@@ -289,6 +297,9 @@ struct Writer {
     shared: Arc<Shared>,
     commit_events: usize,
     max_bytes: Option<u64>,
+    memory: MemoryBudget,
+    slow_from: u64,
+    slow_rate: u64,
     on_commit: OnCommit,
 }
 
@@ -341,8 +352,9 @@ impl Writer {
     fn commit(&mut self, group: Vec<Waiting>, events: u64) {
         let result = self.write(&group);
         let counters = &self.shared.counters;
-        self.shared
-            .leave_queue(events, group.iter().map(|(batch, _)| batch.records.len() as u64).sum());
+        counters.queued.fetch_sub(events, Relaxed);
+        self.memory
+            .leave_queue(group.iter().map(|(batch, _)| batch.records.len() as u64).sum());
         match result {
             Ok(last) => {
                 counters.fsyncs.fetch_add(1, Relaxed);
@@ -357,6 +369,7 @@ impl Writer {
                 for ((_, reply), position) in group.into_iter().zip(first + 1..) {
                     let _sender_gone = reply.send(Ok(position));
                 }
+                self.slow_down(events);
             }
             Err(error) => {
                 counters.log_failures.fetch_add(1, Relaxed);
@@ -370,6 +383,14 @@ impl Writer {
                     let _sender_gone = reply.send(Err(answer.clone()));
                 }
             }
+        }
+    }
+
+    /// Far behind, processing needs a core more than the next events need an answer: what waits here is parsed later, and senders that
+    /// wait for answers send less.
+    fn slow_down(&self, events: u64) {
+        if self.shared.counters.lag_events() > self.slow_from {
+            thread::sleep(Duration::from_secs_f64(events as f64 / self.slow_rate as f64).min(LONGEST_PAUSE));
         }
     }
 

@@ -16,11 +16,12 @@ use crate::{
     counters::Counters,
     error::StoreError,
     log::EventLog,
+    memory::MemoryBudget,
 };
 
 /// A small backlog is left to grow this long: one transaction for many events.
 const PACE: Duration = Duration::from_millis(40);
-/// A backlog that is not small.
+/// A backlog that is not small; also the most events of a batch that is not a large one ([`MemoryBudget::try_large_batch`]).
 const HURRY_EVENTS: u64 = 8_192;
 /// How long a rebuild may hold up processing at a time.
 const REBUILD_IDLE: Duration = Duration::from_millis(100);
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     pub counters: Arc<Counters>,
     pub progress: Arc<Progress>,
     pub process_events: usize,
+    pub memory: MemoryBudget,
+    pub resting: bool,
     pub catalog: Option<Arc<Catalog>>,
     pub closing: bool,
     pub last_applied: Instant,
@@ -105,6 +108,12 @@ impl Worker {
         let applied = if hold_back { 0 } else { self.process()? };
         let budget = if lag == 0 { REBUILD_IDLE } else { REBUILD_BUSY };
         let rebuilding = self.rebuild(budget)?;
+        if applied > 0 || rebuilding {
+            self.resting = false;
+        } else if since > QUIET && !self.resting {
+            self.store.rest()?;
+            self.resting = true;
+        }
         let quiet = applied == 0 && since > QUIET && self.durable < self.store.position();
         if let Some(position) = self.store.make_durable(Flush::WhenDue)? {
             self.made_durable(position);
@@ -131,7 +140,14 @@ impl Worker {
     /// Applies the next batches; how many records they had.
     fn process(&mut self) -> Result<usize, StoreError> {
         self.progress.woken.store(false, Ordering::SeqCst);
-        let batches = self.log.read_after(self.store.position(), self.process_events)?;
+        let backlog = self.counters.lag_events() > HURRY_EVENTS;
+        let large = backlog.then(|| self.memory.try_large_batch()).flatten();
+        let most = if large.is_some() {
+            self.process_events
+        } else {
+            self.process_events.min(HURRY_EVENTS as usize)
+        };
+        let batches = self.log.read_after(self.store.position(), most)?;
         let Some(first) = batches.first() else {
             return Ok(0);
         };

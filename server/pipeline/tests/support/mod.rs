@@ -6,7 +6,7 @@ pub mod model;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use evenhand_pipeline::{
-    ContentKind, IngestError, IngestMeta, IngestOutcome, KeyKind, Pipeline, PipelineConfig, Pseudonyms,
+    ContentKind, IngestError, IngestMeta, IngestOutcome, KeyKind, MemoryBudget, Pipeline, PipelineConfig, Pseudonyms,
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
         PropertyFilter,
@@ -20,7 +20,7 @@ pub const NOW: i64 = 1_795_392_000_000;
 pub fn config() -> PipelineConfig {
     PipelineConfig {
         pseudonyms: Pseudonyms::Off,
-        cache_bytes: 8 << 20,
+        memory: MemoryBudget::new(8 << 20, 128 << 20),
         ..PipelineConfig::new("unused")
     }
 }
