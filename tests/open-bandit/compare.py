@@ -18,7 +18,7 @@ TOLERANCE = 1e-9
 SMALLEST = 1e-6
 PATIENCE_SECONDS = 60
 MICROS = 1_000_000
-EFFECT = ("estimate", "standard_error", "lower", "upper", "p_value")
+EFFECT = ("estimate", "standard_error", "degrees_of_freedom", "lower", "upper", "p_value")
 
 
 def expected_figures(campaign):

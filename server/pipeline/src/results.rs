@@ -4,6 +4,7 @@ mod metric;
 
 use evenhand_stats::{Confidence, Srm, SrmArm, sample_ratio};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use metric::{AdjustedResults, ArmResults, MetricResults, ShownEffect, ShownLift};
 
@@ -40,7 +41,7 @@ impl Default for ResultsQuery {
 }
 
 /// The results of one phase (one epoch of it).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ExperimentResults {
     /// The experiment.
     pub experiment_id: String,
@@ -51,6 +52,7 @@ pub struct ExperimentResults {
     /// The epochs that have units.
     pub epochs: Vec<u32>,
     /// The kind of key these results are cut to, if they are.
+    #[schema(value_type = Option<String>, example = "server")]
     pub key_kind: Option<KeyKind>,
     /// The unit type.
     pub unit_type: String,
@@ -71,6 +73,7 @@ pub struct ExperimentResults {
     /// Share of a running rebuild that is done.
     pub rebuild_progress: f64,
     /// Did units split as the weights say? Look at this first. None when it can't be computed (units beyond 64 bits).
+    #[schema(value_type = Option<Object>, example = json!({"status": "tested", "chi_square": 0.25, "degrees_of_freedom": 1, "p_value": 0.617, "mismatch": false}))]
     pub srm: Option<Srm>,
     /// Units seen in two variations: left out.
     pub multiple_exposure_units: u64,
@@ -83,7 +86,7 @@ pub struct ExperimentResults {
 }
 
 /// One variation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VariationResults {
     /// Its id.
     pub id: String,

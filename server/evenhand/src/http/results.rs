@@ -91,6 +91,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ResultsParameters {
     /// The phase; the newest when not given.
@@ -106,7 +107,7 @@ struct ResultsParameters {
 /// Results of one phase of an experiment or holdout.
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{experiment}/results", tag = "results",
     params(("environment" = String, Path), ("experiment" = String, Path, description = "Key of the experiment or holdout"), ResultsParameters),
-    responses((status = 200, description = "Per variation units; per metric value, lift, interval; SRM", body = Object), (status = 404, description = "No such experiment, or it was never started")))]
+    responses((status = 200, description = "Per variation units; per metric value, lift, interval; SRM", body = ExperimentResults), (status = 404, description = "No such experiment, or it was never started")))]
 async fn results(
     State(app): State<App>,
     Path((environment, experiment)): Path<(String, String)>,
@@ -200,6 +201,7 @@ async fn sql(
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ExportParameters {
     /// `ndjson` (default) or `csv`.

@@ -5,6 +5,7 @@ use evenhand_stats::{
     adjust_by_pre_period, compare,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     analytics::{NamedCell, PhaseAggregates, TargetAggregates},
@@ -19,13 +20,15 @@ use crate::{
 const INTERVAL_NOTE: &str = "Valid at the planned end only: whoever looks earlier, or again and again, is misled more often than the level says.";
 
 /// One metric of a phase.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct MetricResults {
     /// Its id.
     pub id: String,
     /// Its kind.
+    #[schema(value_type = String, example = "proportion")]
     pub kind: MetricKind,
     /// Which figure stands in the headline.
+    #[schema(value_type = String, example = "per_unit")]
     pub headline: Headline,
     /// False while units are still being counted in.
     pub complete: bool,
@@ -40,7 +43,7 @@ pub struct MetricResults {
 }
 
 /// One variation of a metric.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ArmResults {
     /// The variation.
     pub variation_id: String,
@@ -49,24 +52,27 @@ pub struct ArmResults {
     /// Exact sum over units (of a ratio: of the numerator) in micro-units, as decimal text.
     pub sum_micros: String,
     /// Mean per unit, or the ratio, with its total and variance.
+    #[schema(value_type = Option<Object>, example = json!({"units": 10000, "total": 46.0, "value": 0.0046, "unit_variance": 0.00457}))]
     pub estimate: Option<ArmEstimate>,
     /// Why there is no estimate.
+    #[schema(value_type = Option<String>, example = "zero_variance")]
     pub unavailable: Option<Unavailable>,
     /// Against control; None for control itself and where there is none.
     pub lift: Option<ShownLift>,
 }
 
 /// Arms after CUPED.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AdjustedResults {
     /// The slope used.
     pub theta: f64,
     /// The variations, in the catalog's order: adjusted estimate and lift.
+    #[schema(value_type = Vec<Object>)]
     pub arms: Vec<(String, ArmEstimate, Option<ShownLift>)>,
 }
 
 /// A lift as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct ShownLift {
     /// Difference in the metric's units.
     pub absolute: ShownEffect,
@@ -75,12 +81,14 @@ pub struct ShownLift {
 }
 
 /// An effect as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct ShownEffect {
     /// The point estimate.
     pub estimate: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,
+    /// Welch–Satterthwaite degrees of freedom of the interval and the test.
+    pub degrees_of_freedom: Option<f64>,
     /// Lower end of the interval.
     pub lower: Option<f64>,
     /// Upper end of the interval.
@@ -88,6 +96,7 @@ pub struct ShownEffect {
     /// Two-sided p-value of "no effect"; None before the planned end.
     pub p_value: Option<f64>,
     /// Why something is missing (other than a p-value that is still hidden).
+    #[schema(value_type = Option<String>, example = "zero_variance")]
     pub unavailable: Option<Unavailable>,
 }
 
@@ -206,6 +215,7 @@ fn show(lift: &Lift, show_p_value: bool) -> ShownLift {
         ShownEffect {
             estimate: effect.estimate(),
             standard_error: interval.map(|i| i.standard_error),
+            degrees_of_freedom: interval.map(|i| i.degrees_of_freedom),
             lower: interval.map(|i| i.lower),
             upper: interval.map(|i| i.upper),
             p_value: interval.filter(|_| show_p_value).map(|i| i.p_value),
