@@ -29,6 +29,7 @@
     )
 )]
 
+mod asked;
 pub mod bucket;
 pub mod compile;
 mod compiled;

@@ -114,6 +114,13 @@ impl Snapshot {
         }
     }
 
+    /// The flag at a place in [`Snapshot::flags`]: for hosts that keep indices.
+    #[inline]
+    pub fn flag_at(&self, index: usize) -> Option<FlagId> {
+        // At most 100,000 flags.
+        (index < self.tables.flags.len()).then_some(FlagId(index as u32))
+    }
+
     /// All flags, in ascending byte order of their keys.
     pub fn flags(&self) -> impl ExactSizeIterator<Item = FlagInfo<'_>> {
         // At most 100,000 flags.
