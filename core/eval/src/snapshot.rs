@@ -2,7 +2,7 @@
 
 use crate::compile::{self, ListSource, ManifestError, Report};
 use crate::compiled::{Rule, RuleNames, Span, Tables, VariationValue};
-use crate::context::{AttributeKey, Attributes};
+use crate::context::{AttributeKey, Attributes, StickyRecord};
 use crate::decision::{Arm, Decision, Exposure, FlagValue, HoldoutExposure};
 use crate::evaluate::{Evaluator, Silent};
 use crate::explain::{self, Explanation};
@@ -281,6 +281,27 @@ impl Snapshot {
                 },
                 unit: self.attribute_name(holdout.unit),
             })
+        })
+    }
+
+    /// What a host with a sticky store is to keep after a decision: the split of a sticky experiment. None when there is nothing
+    /// to keep, or the record it had given decided.
+    pub fn sticky_record<A: Attributes + ?Sized>(
+        &self,
+        flag: FlagId,
+        packed: Packed,
+        context: &A,
+    ) -> Option<StickyRecord> {
+        if packed.reason() != Reason::Split {
+            return None;
+        }
+        let (rule, names) = self.rule_of(flag, packed).filter(|(rule, _)| rule.sticky)?;
+        let (variation, _) = self.variation(flag, packed)?;
+        Some(StickyRecord {
+            experiment: self.tables.str(names.experiment).to_owned(),
+            phase: names.phase,
+            unit: self.unit_id(self.attribute_name(rule.unit), context)?,
+            variation: self.tables.str(variation).to_owned(),
         })
     }
 
