@@ -88,36 +88,50 @@ impl PreparedSalt {
     }
 
     /// The hash of `unit` under this salt.
+    ///
+    /// The first block takes the bytes left over and the first of the unit; from there on every block is a plain load.
     #[inline]
     pub fn hash(&self, unit: &[u8]) -> u32 {
-        let shift = u32::from(self.tail_bits);
-        let mut state = self.state;
-        // `waiting` holds less than 4 bytes before each block, so a block moved behind them fits its 8.
-        let mut waiting = u64::from(self.tail);
-        let mut blocks = unit.chunks_exact(4);
+        let length = u32::from(self.length).wrapping_add(unit.len() as u32);
+        let left_over = usize::from(self.tail_bits >> 3);
+        let (Some(first), Some(last)) = (unit.first_chunk::<4>(), unit.last_chunk::<4>()) else {
+            return self.hash_short(unit, length);
+        };
+        // What of the unit does not fit is shifted out, and comes again with the next block.
+        let first = self.tail | u32::from_le_bytes(*first).wrapping_shl(u32::from(self.tail_bits));
+        let mut state = mix(self.state, first);
+        let blocks = unit.get(4usize.wrapping_sub(left_over)..).unwrap_or_default();
+        let mut blocks = blocks.chunks_exact(4);
         for block in blocks.by_ref() {
             // Always four bytes: `as_chunks`, which would say so, is younger than the Rust this crate promises.
             let Some(block) = block.first_chunk::<4>() else { break };
-            waiting |= u64::from(u32::from_le_bytes(*block)) << shift;
-            state = mix(state, waiting as u32);
-            waiting >>= 32;
+            state = mix(state, u32::from_le_bytes(*block));
         }
-        let rest = blocks.remainder();
-        let mut last = 0u32;
-        for &byte in rest.iter().rev() {
-            last = (last << 8) | u32::from(byte);
+        let rest = blocks.remainder().len() as u32;
+        if rest > 0 {
+            let unused = 32u32.wrapping_sub(rest << 3);
+            state ^= scramble(u32::from_le_bytes(*last).wrapping_shr(unused));
         }
-        waiting |= u64::from(last) << shift;
-        let mut bits = shift.wrapping_add((rest.len() as u32) << 3);
+        finish(state, length)
+    }
+
+    /// A unit of 0 to 3 bytes.
+    #[cold]
+    fn hash_short(&self, unit: &[u8], length: u32) -> u32 {
+        // At most 3 bytes left over and 3 of the unit.
+        let mut waiting = u64::from(self.tail);
+        let mut bits = u32::from(self.tail_bits);
+        for &byte in unit {
+            waiting |= u64::from(byte).wrapping_shl(bits);
+            bits = bits.wrapping_add(8);
+        }
+        let mut state = self.state;
         if bits >= 32 {
             state = mix(state, waiting as u32);
             waiting >>= 32;
-            bits = bits.wrapping_sub(32);
         }
-        if bits > 0 {
-            state ^= scramble(waiting as u32);
-        }
-        finish(state, u32::from(self.length).wrapping_add(unit.len() as u32))
+        // Nothing left mixes nothing in: the scramble of 0 is 0.
+        finish(state ^ scramble(waiting as u32), length)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The fastest context: values already at the places a snapshot asks for.
 
+use compact_str::CompactString;
+
 use crate::context::{
     AttributeKey, Attributes, Context, Forced, ListHandle, MAX_STRING_BYTES, OwnedValue, Sticky, StickyRecord, Value,
 };
@@ -7,14 +9,14 @@ use crate::snapshot::Snapshot;
 
 /// Slots inside the struct itself.
 const INLINE_SLOTS: usize = 6;
-/// Bytes of text inside a slot.
-const INLINE_BYTES: usize = 22;
+/// Bytes of text inside a slot: what a [`CompactString`] holds without an allocation.
+const INLINE_BYTES: usize = size_of::<CompactString>();
 
 /// A context made for one snapshot: each value stands in the slot of its attribute.
 ///
 /// With another snapshot the same slots mean other attributes: make a new one when the snapshot is swapped.
 ///
-/// The first attributes, and texts of up to 22 bytes, lie inside the struct, in the order they are looked at: the context
+/// The first attributes, and texts of up to 24 bytes, lie inside the struct, in the order they are looked at: the context
 /// of a unit that has not been seen for a while costs one trip to memory, not four (measured: more than half of a decision).
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
@@ -34,14 +36,13 @@ struct Records {
     forced: Vec<(Box<str>, Box<str>)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// 24 bytes: the compiler keeps the other variants' marks where no text of a [`CompactString`] can be.
+#[derive(Clone, Debug, Default)]
 enum Slot {
     #[default]
     Missing,
-    Short {
-        len: u8,
-        bytes: [u8; INLINE_BYTES],
-    },
+    /// At most [`INLINE_BYTES`]. Known to be UTF-8: bytes of our own would have to be checked at every look (a fifth of a decision).
+    Short(CompactString),
     Long {
         at: u32,
         len: u32,
@@ -99,14 +100,8 @@ impl Slots {
     }
 
     fn text_slot(&mut self, text: &str) -> Slot {
-        let mut bytes = [0; INLINE_BYTES];
-        if let Some(start) = bytes.get_mut(..text.len()) {
-            start.copy_from_slice(text.as_bytes());
-            // At most 22.
-            return Slot::Short {
-                len: text.len() as u8,
-                bytes,
-            };
+        if text.len() <= INLINE_BYTES {
+            return Slot::Short(CompactString::new(text));
         }
         match (u32::try_from(self.text.len()), u32::try_from(text.len())) {
             (Ok(at), Ok(len)) if text.len() <= MAX_STRING_BYTES => {
@@ -150,6 +145,30 @@ impl Slots {
         self.records = None;
     }
 
+    #[inline(never)]
+    fn rare<'a>(&'a self, slot: &'a Slot) -> Value<'a> {
+        match slot {
+            Slot::Missing => Value::Missing,
+            Slot::Short(text) => Value::Str(text),
+            Slot::Long { at, len } => {
+                let at = *at as usize;
+                let text = self.text.get(at..at.wrapping_add(*len as usize));
+                text.map_or(Value::Unusable, Value::Str)
+            }
+            Slot::Num(number) => Value::Num(*number),
+            Slot::Bool(bool) => Value::Bool(*bool),
+            Slot::List(list) => {
+                let lists = self.records.as_ref().map(|records| &records.lists);
+                let len = lists.and_then(|lists| lists.get(*list as usize)).map_or(0, Vec::len);
+                Value::List(ListHandle {
+                    token: u64::from(*list),
+                    len,
+                })
+            }
+            Slot::Unusable => Value::Unusable,
+        }
+    }
+
     fn put(&mut self, index: usize, value: Slot) {
         let slot = match self.first.get_mut(index) {
             Some(slot) => Some(slot),
@@ -169,27 +188,10 @@ impl Attributes for Slots {
             None => self.more.get(key.index.wrapping_sub(INLINE_SLOTS)),
         };
         match slot {
-            Some(Slot::Short { len, bytes }) => {
-                let text = bytes.get(..usize::from(*len)).unwrap_or_default();
-                core::str::from_utf8(text).map_or(Value::Unusable, Value::Str)
-            }
-            Some(Slot::Long { at, len }) => {
-                let at = *at as usize;
-                let text = self.text.get(at..at.wrapping_add(*len as usize));
-                text.map_or(Value::Unusable, Value::Str)
-            }
-            Some(Slot::Num(number)) => Value::Num(*number),
-            Some(Slot::Bool(bool)) => Value::Bool(*bool),
-            Some(Slot::List(list)) => {
-                let lists = self.records.as_ref().map(|records| &records.lists);
-                let len = lists.and_then(|lists| lists.get(*list as usize)).map_or(0, Vec::len);
-                Value::List(ListHandle {
-                    token: u64::from(*list),
-                    len,
-                })
-            }
-            Some(Slot::Unusable) => Value::Unusable,
-            Some(Slot::Missing) | None => Value::Missing,
+            // Most are: no table of jumps on the way to them.
+            Some(Slot::Short(text)) => Value::Str(text),
+            Some(slot) => self.rare(slot),
+            None => Value::Missing,
         }
     }
 
