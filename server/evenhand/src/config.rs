@@ -24,7 +24,8 @@ pub struct Config {
     pub rate_address: Option<NonZeroU32>,
     /// Connections open at once; further ones wait until one closes.
     pub max_connections: NonZeroU32,
-    /// Seconds from the opening of a connection, or the last answer on it, to the end of the next request's head; then it is closed.
+    /// Seconds from the opening of a connection, or the last answer on it, to the end of the next request's head; then it is closed. Load balancers keep idle connections for up to
+    /// 60 s: whoever closes first must be they, or a request meets a closing connection.
     pub head_timeout_s: NonZeroU32,
     /// Where overridden links may lead: origins such as `https://shop.example`. A path on the same origin is always allowed.
     pub override_redirect_origins: Vec<String>,
@@ -40,7 +41,7 @@ impl Default for Config {
             rate_key: None,
             rate_address: None,
             max_connections: const { NonZeroU32::new(10_000).unwrap() },
-            head_timeout_s: const { NonZeroU32::new(60).unwrap() },
+            head_timeout_s: const { NonZeroU32::new(75).unwrap() },
             override_redirect_origins: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 /// A connection with its read buffer.
 pub struct Connection {
+    address: SocketAddr,
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
@@ -23,13 +24,22 @@ pub struct Answer<'a> {
 impl Connection {
     /// Connects without Nagle's delay.
     pub async fn open(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         Ok(Connection {
-            stream,
+            address,
+            stream: dial(address).await?,
             buffer: vec![0; 64 * 1024],
             filled: 0,
         })
+    }
+
+    /// As [`Connection::exchange`], for a connection that may have been idle for longer than the server keeps one: then a new one is
+    /// opened.
+    pub async fn exchange_after_idling(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        // Whatever there is to read before the request was sent is the server's goodbye.
+        if self.stream.try_read(&mut self.buffer).is_ok() {
+            self.stream = dial(self.address).await?;
+        }
+        self.exchange(request).await
     }
 
     /// Sends a request as it stands and reads the whole answer.
@@ -70,6 +80,12 @@ impl Connection {
             }
         }
     }
+}
+
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Status, where the body starts and its length, once the head is there.

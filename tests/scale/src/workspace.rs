@@ -132,7 +132,7 @@ impl Workspace {
     pub async fn counts(&self) -> Result<Counts, String> {
         let mut connection = self.connection.lock().await;
         let answer = connection
-            .exchange(&get("/metrics", ""))
+            .exchange_after_idling(&get("/metrics", ""))
             .await
             .map_err(|e| format!("/metrics: {e}"))?;
         let text = String::from_utf8_lossy(answer.body);
@@ -157,7 +157,10 @@ impl Workspace {
 
     async fn ask(&self, request: &[u8], path: &str) -> Result<Value, String> {
         let mut connection = self.connection.lock().await;
-        let answer = connection.exchange(request).await.map_err(|e| format!("{path}: {e}"))?;
+        let answer = connection
+            .exchange_after_idling(request)
+            .await
+            .map_err(|e| format!("{path}: {e}"))?;
         let text = String::from_utf8_lossy(answer.body);
         if !(200..300).contains(&answer.status) {
             return Err(format!("{path}: {} {text}", answer.status));

@@ -1,14 +1,17 @@
-//! Patterns: the contract's small grammar, checked here, then rewritten for the engine.
+//! Patterns: the contract's small grammar, and a matcher of our own for it.
 //!
-//! The text an author wrote never reaches the engine. Engines differ (regex-lite reads `\<` as a word boundary, and its
-//! `(?i)[B-b]` forgets that `C` folds to `c`), so everything is rewritten into characters, explicit ranges, non-capturing
-//! groups and counts, about which they agree: case is folded and `\d \w \s` are spelled out before the engine sees them.
+//! Engines differ in what they read into a pattern, keep scratch memory behind a lock and allocate while they search. This one
+//! does neither: a decision stays free of locks and allocations, and every pattern means what the contract says. The `regex`
+//! crate is its oracle.
 
-mod rewrite;
+mod class;
+mod parse;
+mod program;
+mod search;
 #[cfg(test)]
 mod tests;
 
-use regex_lite::{Regex, RegexBuilder};
+use program::Program;
 
 /// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,35 +38,30 @@ pub struct Pattern {
     matcher: Matcher,
 }
 
-/// Most patterns are plain text between anchors: those need no engine, and take no part in its pool of scratch memory.
+/// Most patterns are plain text between anchors: those need no steps.
 #[derive(Clone, Debug)]
 enum Matcher {
     Contains(Box<str>),
     Begins(Box<str>),
     Ends(Box<str>),
     Equals(Box<str>),
-    Engine(Regex),
+    Steps(Program),
 }
 
 impl Pattern {
     /// Checks `pattern` against the contract's grammar and compiles it.
     pub fn compile(pattern: &str) -> Result<Self, PatternError> {
-        let rewritten = rewrite::rewrite(pattern)?;
+        let part = parse::parse(pattern)?;
         if let Some(matcher) = plain(pattern) {
             return Ok(Self { matcher });
         }
-        let engine = RegexBuilder::new(&rewritten)
-            // Sizes are limited before, in the contract's terms; the engine's own limits must never be the ones that refuse.
-            .size_limit(64 << 20)
-            .nest_limit(250)
-            .build()
-            .map_err(|error| PatternError {
-                position: 0,
-                message: format!("the pattern can't be compiled ({error})"),
-                remedy: "simplify the pattern",
-            })?;
+        let program = Program::of(&part).ok_or(PatternError {
+            position: 0,
+            message: "the pattern has too many steps".to_owned(),
+            remedy: "lower its counts",
+        })?;
         Ok(Self {
-            matcher: Matcher::Engine(engine),
+            matcher: Matcher::Steps(program),
         })
     }
 
@@ -75,7 +73,7 @@ impl Pattern {
             Matcher::Begins(part) => text.starts_with(&**part),
             Matcher::Ends(part) => text.ends_with(&**part),
             Matcher::Equals(whole) => *text == **whole,
-            Matcher::Engine(engine) => engine.is_match(text),
+            Matcher::Steps(program) => program.is_found(text),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The contract's grammar, checked while a pattern is rewritten for the engine.
+//! The contract's grammar: from a pattern to a tree.
 
 use super::PatternError;
+use super::class::{Class, Range};
 
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 1_000;
@@ -17,9 +18,6 @@ const MAX_SIZE: u32 = 2_000;
 /// What may stand after a backslash to mean itself.
 const ESCAPABLE: &str = "\\.+*?()|[]{}^$-/#&~,:;=!<>@%_'\"` ";
 
-/// An inclusive range of characters.
-type Range = (char, char);
-
 const DIGIT: &[Range] = &[('0', '9')];
 const NOT_DIGIT: &[Range] = &[('\0', '/'), (':', char::MAX)];
 const WORD: &[Range] = &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
@@ -28,12 +26,41 @@ const SPACE: &[Range] = &[('\t', '\r'), (' ', ' ')];
 const NOT_SPACE: &[Range] = &[('\0', '\u{8}'), ('\u{e}', '\u{1f}'), ('!', char::MAX)];
 const NOT_NEWLINE: &[Range] = &[('\0', '\t'), ('\u{b}', char::MAX)];
 
+/// What must hold between two characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assertion {
+    /// `^`: the very beginning.
+    Start,
+    /// `$`: the very end.
+    End,
+    /// `\b`
+    Boundary,
+    /// `\B`
+    NoBoundary,
+}
+
+/// A part of a pattern.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Char(char),
+    Class(Class),
+    Assertion(Assertion),
+    /// One after the other; none is the empty text.
+    Sequence(Vec<Part>),
+    Branches(Vec<Part>),
+    Repeated {
+        part: Box<Part>,
+        min: u32,
+        /// None: any number of times.
+        max: Option<u32>,
+    },
+}
+
 /// What an escape stands for.
 enum Escape {
     Char(char),
     Class(&'static [Range]),
-    /// `\b` or `\B`, as the engine writes it.
-    Boundary(&'static str),
+    Boundary(Assertion),
 }
 
 /// Size of a part, and the greatest product of counts inside it.
@@ -43,46 +70,44 @@ struct Measure {
     nested: u32,
 }
 
-struct Rewriter<'p> {
+struct Parser<'p> {
     pattern: &'p str,
     rest: &'p str,
     fold_case: bool,
-    out: String,
 }
 
-/// The pattern in the engine's unambiguous subset.
-pub(super) fn rewrite(pattern: &str) -> Result<String, PatternError> {
-    let mut rewriter = Rewriter {
+/// The tree of a pattern.
+pub(super) fn parse(pattern: &str) -> Result<Part, PatternError> {
+    let mut parser = Parser {
         pattern,
         rest: pattern,
         fold_case: false,
-        out: String::new(),
     };
     if pattern.is_empty() {
-        return Err(rewriter.error(
+        return Err(parser.error(
             "an empty pattern",
             "write at least one character, or leave the condition out",
         ));
     }
     if pattern.len() > MAX_BYTES {
-        return Err(rewriter.error(
+        return Err(parser.error(
             format!("a pattern of {} bytes", pattern.len()),
             "use at most 1,000 bytes; several shorter patterns can stand in an \"any\"",
         ));
     }
-    rewriter.fold_case = rewriter.take("(?i)");
-    rewriter.alternation(0)?;
-    if rewriter.rest.is_empty() {
-        Ok(rewriter.out)
+    parser.fold_case = parser.take("(?i)");
+    let (whole, _) = parser.branches(0)?;
+    if parser.rest.is_empty() {
+        Ok(whole)
     } else {
-        Err(rewriter.error(
+        Err(parser.error(
             "a ')' that closes no group",
             "remove it, or write \\) for the character",
         ))
     }
 }
 
-impl<'p> Rewriter<'p> {
+impl<'p> Parser<'p> {
     /// An error at the current position.
     fn error(&self, message: impl Into<String>, remedy: &'static str) -> PatternError {
         let position = self.pattern.len().saturating_sub(self.rest.len());
@@ -111,20 +136,30 @@ impl<'p> Rewriter<'p> {
     }
 
     /// Branches up to the end or a `)`.
-    fn alternation(&mut self, depth: u32) -> Result<Measure, PatternError> {
+    fn branches(&mut self, depth: u32) -> Result<(Part, Measure), PatternError> {
         let mut whole = Measure { size: 0, nested: 1 };
+        let mut branches = Vec::new();
+        let mut sequence = Vec::new();
         loop {
             match self.peek() {
-                None | Some(')') => return Ok(whole),
+                None | Some(')') => {
+                    let last = Part::Sequence(sequence);
+                    if branches.is_empty() {
+                        return Ok((last, whole));
+                    }
+                    branches.push(last);
+                    return Ok((Part::Branches(branches), whole));
+                }
                 Some('|') => {
                     self.next();
-                    self.out.push('|');
+                    branches.push(Part::Sequence(core::mem::take(&mut sequence)));
                     whole.size = whole.size.saturating_add(1);
                 }
                 Some(_) => {
-                    let part = self.repeated_atom(depth)?;
-                    whole.size = whole.size.saturating_add(part.size);
-                    whole.nested = whole.nested.max(part.nested);
+                    let (part, measure) = self.repeated_atom(depth)?;
+                    sequence.push(part);
+                    whole.size = whole.size.saturating_add(measure.size);
+                    whole.nested = whole.nested.max(measure.nested);
                 }
             }
             if whole.size > MAX_SIZE {
@@ -138,31 +173,36 @@ impl<'p> Rewriter<'p> {
         }
     }
 
-    fn repeated_atom(&mut self, depth: u32) -> Result<Measure, PatternError> {
-        let (mut measure, repeatable) = self.atom(depth)?;
+    fn repeated_atom(&mut self, depth: u32) -> Result<(Part, Measure), PatternError> {
+        let (atom, mut measure) = self.atom(depth)?;
         let Some(quantifier @ ('*' | '+' | '?' | '{')) = self.peek() else {
-            return Ok(measure);
+            return Ok((atom, measure));
         };
-        if !repeatable {
+        if matches!(atom, Part::Assertion(_)) {
             return Err(self.error(
                 format!("'{quantifier}' after an anchor or a word boundary"),
                 "put the quantifier after a character, a class or a group",
             ));
         }
-        if quantifier == '{' {
-            let bound = self.counts()?;
-            measure.size = measure.size.saturating_mul(bound);
-            measure.nested = measure.nested.saturating_mul(bound.max(1));
-            if measure.nested > MAX_NESTED_COUNT {
-                return Err(self.error(
-                    format!("nested counted repetitions multiply to more than {MAX_NESTED_COUNT}"),
-                    "lower the counts, or repeat with * or +",
-                ));
+        self.next();
+        let (min, max) = match quantifier {
+            '*' => (0, None),
+            '+' => (1, None),
+            '?' => (0, Some(1)),
+            _ => {
+                let (min, max) = self.counts()?;
+                let bound = max.unwrap_or(min.saturating_add(1));
+                measure.size = measure.size.saturating_mul(bound);
+                measure.nested = measure.nested.saturating_mul(bound.max(1));
+                if measure.nested > MAX_NESTED_COUNT {
+                    return Err(self.error(
+                        format!("nested counted repetitions multiply to more than {MAX_NESTED_COUNT}"),
+                        "lower the counts, or repeat with * or +",
+                    ));
+                }
+                (min, max)
             }
-        } else {
-            self.next();
-            self.out.push(quantifier);
-        }
+        };
         // Laziness decides which match is found first, never whether there is one.
         self.take("?");
         if let Some(again @ ('*' | '+' | '?' | '{')) = self.peek() {
@@ -171,12 +211,12 @@ impl<'p> Rewriter<'p> {
                 "put the repeated part into a group: (?:a+)*",
             ));
         }
-        Ok(measure)
+        let part = Box::new(atom);
+        Ok((Part::Repeated { part, min, max }, measure))
     }
 
-    /// `{n}`, `{n,}` or `{n,m}`; answers the upper bound, n + 1 for `{n,}`.
-    fn counts(&mut self) -> Result<u32, PatternError> {
-        self.next();
+    /// The rest of `{n}`, `{n,}` or `{n,m}`.
+    fn counts(&mut self) -> Result<(u32, Option<u32>), PatternError> {
         let min = self.count()?;
         let mut max = Some(min);
         if self.take(",") {
@@ -197,14 +237,7 @@ impl<'p> Rewriter<'p> {
                 format!("the counts {{{min},{max}}} are out of order"),
                 "write the smaller count first",
             )),
-            Some(max) => {
-                self.out.push_str(&format!("{{{min},{max}}}"));
-                Ok(max)
-            }
-            None => {
-                self.out.push_str(&format!("{{{min},}}"));
-                Ok(min.saturating_add(1))
-            }
+            max => Ok((min, max)),
         }
     }
 
@@ -232,32 +265,23 @@ impl<'p> Rewriter<'p> {
         }
     }
 
-    /// One atom or anchor, and whether a quantifier may follow it.
-    fn atom(&mut self, depth: u32) -> Result<(Measure, bool), PatternError> {
+    /// One atom or anchor.
+    fn atom(&mut self, depth: u32) -> Result<(Part, Measure), PatternError> {
         let one = Measure { size: 1, nested: 1 };
         let at = self.rest;
         let Some(c) = self.next() else {
-            return Ok((one, false));
+            return Ok((Part::Sequence(Vec::new()), one));
         };
-        match c {
-            '^' => {
-                self.out.push_str("\\A");
-                return Ok((one, false));
-            }
-            '$' => {
-                self.out.push_str("\\z");
-                return Ok((one, false));
-            }
-            '.' => self.push_class(false, NOT_NEWLINE),
-            '(' => return Ok((self.group(at, depth)?, true)),
+        let part = match c {
+            '^' => Part::Assertion(Assertion::Start),
+            '$' => Part::Assertion(Assertion::End),
+            '.' => self.class_of(false, NOT_NEWLINE),
+            '(' => return self.group(at, depth),
             '[' => self.class(at)?,
             '\\' => match self.escape(at)? {
-                Escape::Char(c) => self.push_char(c),
-                Escape::Class(ranges) => self.push_class(false, ranges),
-                Escape::Boundary(text) => {
-                    self.out.push_str(text);
-                    return Ok((one, false));
-                }
+                Escape::Char(c) => self.char(c),
+                Escape::Class(ranges) => self.class_of(false, ranges),
+                Escape::Boundary(assertion) => Part::Assertion(assertion),
             },
             '*' | '+' | '?' | '{' => {
                 self.rest = at;
@@ -273,13 +297,13 @@ impl<'p> Rewriter<'p> {
                     "write a backslash before it for the character",
                 ));
             }
-            c => self.push_char(c),
-        }
-        Ok((one, true))
+            c => self.char(c),
+        };
+        Ok((part, one))
     }
 
     /// After `(`, which stood at `at`.
-    fn group(&mut self, at: &'p str, depth: u32) -> Result<Measure, PatternError> {
+    fn group(&mut self, at: &'p str, depth: u32) -> Result<(Part, Measure), PatternError> {
         let depth = depth.saturating_add(1);
         if depth > MAX_DEPTH {
             self.rest = at;
@@ -295,8 +319,7 @@ impl<'p> Rewriter<'p> {
                 "only (…) and (?:…) are groups here; (?i) may stand at the very start of the pattern",
             ));
         }
-        self.out.push_str("(?:");
-        let mut measure = self.alternation(depth)?;
+        let (part, mut measure) = self.branches(depth)?;
         if !self.take(")") {
             self.rest = at;
             return Err(self.error(
@@ -304,9 +327,8 @@ impl<'p> Rewriter<'p> {
                 "close it with ')', or write \\( for the character",
             ));
         }
-        self.out.push(')');
         measure.size = measure.size.saturating_add(1);
-        Ok(measure)
+        Ok((part, measure))
     }
 
     /// After `\`, which stood at `at`.
@@ -321,8 +343,8 @@ impl<'p> Rewriter<'p> {
             Some('W') => Escape::Class(NOT_WORD),
             Some('s') => Escape::Class(SPACE),
             Some('S') => Escape::Class(NOT_SPACE),
-            Some('b') => Escape::Boundary("\\b"),
-            Some('B') => Escape::Boundary("\\B"),
+            Some('b') => Escape::Boundary(Assertion::Boundary),
+            Some('B') => Escape::Boundary(Assertion::NoBoundary),
             Some(c) if ESCAPABLE.contains(c) => Escape::Char(c),
             Some(c) => {
                 self.rest = at;
@@ -339,7 +361,7 @@ impl<'p> Rewriter<'p> {
     }
 
     /// After `[`, which stood at `at`.
-    fn class(&mut self, at: &'p str) -> Result<(), PatternError> {
+    fn class(&mut self, at: &'p str) -> Result<Part, PatternError> {
         let negated = self.take("^");
         let mut ranges: Vec<Range> = Vec::new();
         loop {
@@ -423,8 +445,7 @@ impl<'p> Rewriter<'p> {
             }
             ranges.push((low, high));
         }
-        self.push_class(negated, &ranges);
-        Ok(())
+        Ok(self.class_of(negated, &ranges))
     }
 
     /// Whether a `-` follows that makes a range of the character before it, and does not just stand last.
@@ -433,50 +454,15 @@ impl<'p> Rewriter<'p> {
         chars.next() == Some('-') && chars.next().is_some_and(|c| c != ']')
     }
 
-    fn push_char(&mut self, c: char) {
+    fn char(&self, c: char) -> Part {
         if self.fold_case && c.is_ascii_alphabetic() {
-            self.push_class(false, &[(c, c)])
+            self.class_of(false, &[(c, c)])
         } else {
-            push_literal(&mut self.out, c)
+            Part::Char(c)
         }
     }
 
-    /// Writes a class out, with the other case of every letter in it when case is folded (before it is negated).
-    fn push_class(&mut self, negated: bool, ranges: &[Range]) {
-        self.out.push_str(if negated { "[^" } else { "[" });
-        for &(low, high) in ranges {
-            self.push_range(low, high);
-            if self.fold_case {
-                if let Some((low, high)) = overlap((low, high), ('a', 'z')) {
-                    self.push_range(low.to_ascii_uppercase(), high.to_ascii_uppercase());
-                }
-                if let Some((low, high)) = overlap((low, high), ('A', 'Z')) {
-                    self.push_range(low.to_ascii_lowercase(), high.to_ascii_lowercase());
-                }
-            }
-        }
-        self.out.push(']');
+    fn class_of(&self, negated: bool, ranges: &[Range]) -> Part {
+        Part::Class(Class::new(ranges, self.fold_case, negated))
     }
-
-    fn push_range(&mut self, low: char, high: char) {
-        push_literal(&mut self.out, low);
-        if low != high {
-            self.out.push('-');
-            push_literal(&mut self.out, high);
-        }
-    }
-}
-
-/// Writes a character so that it means itself in the engine, inside a class and outside.
-fn push_literal(out: &mut String, c: char) {
-    if c.is_ascii_alphanumeric() {
-        out.push(c)
-    } else {
-        out.push_str(&format!("\\x{{{:x}}}", u32::from(c)))
-    }
-}
-
-fn overlap((low, high): Range, (from, to): Range) -> Option<Range> {
-    let (low, high) = (low.max(from), high.min(to));
-    (low <= high).then_some((low, high))
 }
