@@ -1,5 +1,8 @@
 """`evaluate.json`: whole manifests → decisions: every reason that a manifest can lead to, every step of every kind of rule, one step varied at a time."""
 
+import itertools
+import json
+
 from authoring import EVERYBODY, NOW, Group, bucket_entry, draws, experiment, flag, manifest, rollout, targeted, write_groups
 from bucketing import bound, slots
 from evaluation import REASONS
@@ -288,10 +291,38 @@ def no_manifest_group() -> Group:
     return group
 
 
+def override_order_group() -> Group:
+    """Unit types are asked in the byte order of their names, wherever the manifest has them."""
+    # In UTF-16 the emoji would come before the wide tilde; with case folded, Z behind a.
+    names = ["\U0001f600", "\uff5e", "user_id", "device_id", "Z"]
+    table = {name: {"u": variation} for name, variation in zip(names, ("off", "default", "a", "b", "a"))}
+    assert sorted(names) != names
+    text = json.dumps(manifest({"f": flag([experiment()], overrides=table)}), ensure_ascii=False)
+    group = Group("overrides, unit types out of order", text)
+    for present in itertools.product((False, True), repeat=5):
+        context = {name: "u" for name, there in zip(names, present) if there}
+        group.ask(f"units: {list(context)}", "f", context)
+    return group
+
+
+def agreed_count_group() -> Group:
+    """The manifest and the head of the blob agree on a count, and the entries do not."""
+    good = make_blob("s", [f"u{n}" for n in range(10)])
+    blobs = {str(count): good[:8] + count.to_bytes(8, "little") + good[16:] for count in (0, 1, 9, 10, 11, 1 << 31)}
+    blobs["empty"] = good[:8] + bytes(8)
+    described = {name: {**describe("s", blob), "count": int.from_bytes(blob[8:16], "little")} for name, blob in blobs.items()}
+    flags = {name: flag([targeted({"op": "in_list", "unit": "user_id", "list": name})]) for name in blobs}
+    group = Group("id lists, a count that both have wrong", manifest(flags, lists=described), blobs)
+    for name in blobs:
+        expect = group.ask(name, name, {"user_id": "u3"})
+        assert expect["reason"] == {"10": "TARGETED", "empty": "DEFAULT"}.get(name, "NOT_READY"), (name, expect["reason"])
+    return group
+
+
 def build() -> str:
     groups = [states_group(), schedule_group(), order_group(), holdouts_group(), sticky_group(), overrides_group(), prerequisites_group(),
               *(lists_group(supplied) for supplied in ("all", "none", "some", "spoilt")), malformed_lists_group(), segments_group(), obfuscated_group(),
-              values_group(), no_manifest_group()]
+              values_group(), no_manifest_group(), override_order_group(), agreed_count_group()]
     seen = {case["expect"]["reason"] for group in groups for case in group.cases}
     # ERROR is an internal fault: no input leads to it.
     assert seen == set(REASONS) - {"ERROR"}, set(REASONS) - seen
