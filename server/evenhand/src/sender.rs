@@ -60,16 +60,23 @@ impl Sender {
             self.accepted += said.get("accepted").and_then(Value::as_u64).unwrap_or(0);
             for rejected in said.get("rejected").and_then(Value::as_array).into_iter().flatten() {
                 self.rejected += 1;
-                if self.rejected <= SHOWN {
-                    let index = rejected.get("index").and_then(Value::as_u64).unwrap_or(0);
-                    let text = |name| rejected.get(name).and_then(Value::as_str).unwrap_or("");
-                    bar.println(format!(
-                        "row {}: {}: {}",
+                let index = rejected.get("index").and_then(Value::as_u64).unwrap_or(0);
+                let text = |name| rejected.get(name).and_then(Value::as_str).unwrap_or("");
+                let field = match text("field") {
+                    "" => String::new(),
+                    field => format!(" {field}:"),
+                };
+                // Not through the bar itself: where there is no terminal it is hidden, and so would these be.
+                bar.suspend(|| match self.rejected {
+                    ..=SHOWN => eprintln!(
+                        "row {}:{field} {} ({})",
                         first_row + index,
-                        text("code"),
-                        text("message")
-                    ));
-                }
+                        text("message"),
+                        text("code")
+                    ),
+                    n if n == SHOWN + 1 => eprintln!("… further rejected rows are counted, not shown"),
+                    _ => {}
+                });
             }
             return Ok(());
         }

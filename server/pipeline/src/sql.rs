@@ -71,6 +71,9 @@ pub enum SqlError {
 /// Instructions of SQLite's machine between looks at the clock: well below a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
 
+const READS_ONLY: &str =
+    "only queries that read are answered: begin with SELECT or WITH, and leave out PRAGMA and ATTACH";
+
 /// Bytes of rows and values kept in memory for one answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -97,13 +100,13 @@ impl Pipeline {
             .map_err(wrong)?;
         let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => SqlError::TimedOut(limits.time),
+            Some(rusqlite::ErrorCode::AuthorizationForStatementDenied) => SqlError::Query(READS_ONLY.into()),
+            _ if e.to_string().contains("because it is a view") => SqlError::Query(READS_ONLY.into()),
             _ => SqlError::Query(e.to_string()),
         };
         let mut statement = connection.prepare(query).map_err(failed)?;
         if statement.column_count() == 0 || !statement.readonly() {
-            return Err(SqlError::Query(
-                "Only queries that read are answered: begin with SELECT or WITH.".into(),
-            ));
+            return Err(SqlError::Query(READS_ONLY.into()));
         }
         let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
         let mut answer = SqlAnswer {

@@ -131,7 +131,8 @@ impl Mapping {
                     }
                 }
                 None => {
-                    let whole = matches!(field, "phase" | "epoch")
+                    // Milliseconds since 1970 are a number to the server; RFC 3339 is text.
+                    let whole = matches!(field, "phase" | "epoch" | "timestamp")
                         .then(|| text.parse::<u64>().ok())
                         .flatten();
                     event.insert(

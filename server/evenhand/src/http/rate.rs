@@ -16,16 +16,16 @@ const MOST_BUCKETS: usize = 100_000;
 
 /// Requests a second allowed to one key and to one address; `None` is no limit.
 pub struct RateLimits {
-    key: Option<Keyed<String>>,
-    address: Option<Keyed<IpAddr>>,
+    key: Option<(NonZeroU32, Keyed<String>)>,
+    address: Option<(NonZeroU32, Keyed<IpAddr>)>,
     clock: DefaultClock,
 }
 
 impl RateLimits {
     pub fn new(per_key: Option<NonZeroU32>, per_address: Option<NonZeroU32>) -> Self {
         RateLimits {
-            key: per_key.map(|n| RateLimiter::keyed(Quota::per_second(n))),
-            address: per_address.map(|n| RateLimiter::keyed(Quota::per_second(n))),
+            key: per_key.map(|n| (n, RateLimiter::keyed(Quota::per_second(n)))),
+            address: per_address.map(|n| (n, RateLimiter::keyed(Quota::per_second(n)))),
             clock: DefaultClock::default(),
         }
     }
@@ -43,7 +43,7 @@ impl RateLimits {
 }
 
 fn check<K: std::hash::Hash + Eq + Clone>(
-    limiter: &Keyed<K>,
+    (rate, limiter): &(NonZeroU32, Keyed<K>),
     key: &K,
     clock: &DefaultClock,
     what: &str,
@@ -58,7 +58,7 @@ fn check<K: std::hash::Hash + Eq + Clone>(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
             format!(
-                "more requests from this {what} than its limit allows; wait {wait} s, or evaluate locally with an SDK"
+                "this {what} has used up its {rate} requests a second; wait {wait} s, evaluate locally with an SDK, or raise --rate-{what}"
             ),
         );
         error.retry_after = Some(wait);
