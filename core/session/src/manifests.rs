@@ -122,8 +122,6 @@ impl Session {
                 self.fetching.set_due(now.saturating_add(wait), true);
             }
             Answer::Good | Answer::NotModified | Answer::Passing => {
-                // A 304 to nobody's question: whoever answers so must not be asked with a tag again.
-                self.fetching.etag = None;
                 self.say(
                     Code::ManifestFetchFailed,
                     format!("the server answers {status} to the manifest's fetch; tried again"),
