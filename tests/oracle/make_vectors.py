@@ -9,7 +9,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 VECTORS = HERE.parent / "vectors"
-SETS = ("hash", "bucket", "units", "targeting", "evaluate", "manifest_errors", "envelope", "tokens", "population")
+SETS = ("hash", "bucket", "units", "targeting", "evaluate", "manifest_errors", "envelope", "tokens", "population", "session")
 
 
 def count(value) -> dict:

@@ -344,6 +344,8 @@ fn no_file_is_left_out() {
         "tokens",
         "units",
     ];
-    let listed: Vec<&str> = index.files.keys().map(|name| name.trim_end_matches(".json")).collect();
+    let names = index.files.keys().map(|name| name.trim_end_matches(".json"));
+    // The session's scripts are for core/session.
+    let listed: Vec<&str> = names.filter(|name| *name != "session").collect();
     assert_eq!(listed, run);
 }

@@ -96,7 +96,7 @@ impl Session {
                     if let Some(etag) = etag {
                         self.fetching.etag = Some(etag.to_owned());
                     }
-                    self.confirm(now);
+                    self.confirm_by_fetch(now);
                     self.plan_after_answer(now);
                 }
                 Err(UpdateError::Envelope(error @ EnvelopeError::Older { .. })) => {
@@ -109,7 +109,7 @@ impl Session {
                 }
             },
             Answer::NotModified if self.fetching.current.is_some() => {
-                self.confirm(now);
+                self.confirm_by_fetch(now);
                 self.plan_after_answer(now);
             }
             Answer::Denied | Answer::Body => {
@@ -364,6 +364,11 @@ impl Session {
         self.say(Code::ManifestRefused, error.to_string());
     }
 
+    fn confirm_by_fetch(&mut self, now: Moment) {
+        self.counts.manifest_confirmations = self.counts.manifest_confirmations.saturating_add(1);
+        self.confirm(now);
+    }
+
     fn confirm(&mut self, now: Moment) {
         self.fetching.confirmed = Some(now);
         if core::mem::take(&mut self.fetching.stale) {
@@ -383,7 +388,6 @@ impl Session {
     /// The server answered: the next fetch is a poll away, or sooner while an announced manifest is missing.
     fn plan_after_answer(&mut self, now: Moment) {
         self.fetching.failures = 0;
-        self.counts.manifest_confirmations = self.counts.manifest_confirmations.saturating_add(1);
         let wait = if !self.fetching.is_behind() {
             self.forget_announcement();
             self.poll_wait()
