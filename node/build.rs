@@ -1,0 +1,5 @@
+//! Node-API's linker settings.
+
+fn main() {
+    napi_build::setup();
+}

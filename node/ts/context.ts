@@ -1,0 +1,102 @@
+import { isWellFormed } from './flat';
+import type { BoundContext, ForcedVariation, StickyAssignment } from './native/binding';
+import type { Snapshot } from './snapshot';
+
+/**
+ * An attribute's value. `null` and `undefined` mean that it is missing. A bigint counts as the nearest double.
+ *
+ * All else (objects, NaN, infinities, text with a lone surrogate or beyond 65,536 bytes, lists beyond 1,000 elements or with
+ * anything but text, numbers and booleans) is there but *unusable*: no rule but `is_present` can use it, and the engine
+ * counts it (`unusableAttributes`).
+ */
+export type AttributeValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | undefined
+  | readonly (string | number | bigint | boolean)[];
+
+/** Attributes by name; unit ids are attributes like any other: `{user_id: 'u-1', country: 'NZ'}`. */
+export type Attributes = { readonly [name: string]: AttributeValue };
+
+/** A variation that the host has stored for a unit. */
+export interface StickyRecord {
+  readonly experiment: string;
+  readonly phase: number;
+  /** The unit id as text. */
+  readonly unit: string;
+  readonly variation: string;
+}
+
+/** What goes along with the attributes. */
+export interface ContextExtras {
+  /** Stored assignments; at most one for an experiment, else the last counts. */
+  readonly sticky?: readonly StickyRecord[];
+  /** Variations by flag, from verified override tokens or for a test. */
+  readonly forced?: { readonly [flag: string]: string };
+}
+
+let bindTo: (context: Context, snapshot: Snapshot) => BoundContext;
+let refresh: (context: Context, snapshot: Snapshot) => BoundContext;
+
+/**
+ * A context for many decisions: its values are put where a manifest's rules look for them once, at the first decision of each
+ * manifest. For one or two decisions a plain object is as good.
+ *
+ * The attributes are copied; later changes of the object passed in are not seen.
+ */
+export class Context {
+  readonly attributes: Attributes;
+  readonly sticky: readonly StickyRecord[];
+  readonly forced: { readonly [flag: string]: string };
+  #snapshot: Snapshot | undefined;
+  #bound: BoundContext | undefined;
+
+  constructor(attributes: Attributes, extras: ContextExtras = {}) {
+    const copy: Record<string, AttributeValue> = Object.create(null);
+    for (const name of Object.keys(attributes)) {
+      const value = attributes[name];
+      copy[name] = Array.isArray(value) ? Object.freeze([...value]) : value;
+    }
+    this.attributes = Object.freeze(copy);
+    this.sticky = Object.freeze([...(extras.sticky ?? [])]);
+    this.forced = Object.freeze({ ...extras.forced });
+  }
+
+  static {
+    bindTo = (context, snapshot) =>
+      context.#snapshot === snapshot ? (context.#bound as BoundContext) : refresh(context, snapshot);
+    refresh = (context, snapshot) => {
+      context.#bound = snapshot.bind(context.attributes, stickyRows(context.sticky), forcedRows(context.forced));
+      context.#snapshot = snapshot;
+      return context.#bound;
+    };
+  }
+}
+
+/** The context's values in the slots of a snapshot. */
+export function bound(context: Context, snapshot: Snapshot): BoundContext {
+  return bindTo(context, snapshot);
+}
+
+// Node-API would turn a lone surrogate into U+FFFD, and the text into another that something may be equal to. A record with
+// one can't equal anything, so it is left out.
+function stickyRows(records: readonly StickyRecord[]): StickyAssignment[] {
+  const usable = records.filter(
+    ({ experiment, phase, unit, variation }) =>
+      [experiment, unit, variation].every((text) => typeof text === 'string' && isWellFormed(text)) &&
+      Number.isInteger(phase) &&
+      phase >= 0 &&
+      phase <= 0xffff_ffff,
+  );
+  return usable.map(({ experiment, phase, unit, variation }) => ({ experiment, phase, unit, variation }));
+}
+
+function forcedRows(forced: { readonly [flag: string]: string }): ForcedVariation[] {
+  const rows = Object.keys(forced).map((flag) => ({ flag, variation: forced[flag] as string }));
+  return rows.filter((row) =>
+    [row.flag, row.variation].every((text) => typeof text === 'string' && isWellFormed(text)),
+  );
+}
