@@ -1,0 +1,163 @@
+//! A context made once and decided with many times.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use evenhand_core::{Context as CoreContext, Slots, Snapshot, StickyRecord};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::attributes::Read;
+
+/// A context, and its values at the places that the last snapshot asked for.
+///
+/// Immutable: threads may share one.
+#[pyclass(frozen, module = "evenhand")]
+pub struct Context {
+    pub inner: CoreContext,
+    unusable: Vec<String>,
+    fitted: ArcSwapOption<Fitted>,
+}
+
+struct Fitted {
+    snapshot: Arc<Snapshot>,
+    slots: Slots,
+}
+
+impl Context {
+    pub fn with_core(inner: CoreContext, unusable: Vec<String>) -> Self {
+        Self {
+            inner,
+            unusable,
+            fitted: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Calls `decide` with the slots for this snapshot: made at the first call, kept until the snapshot changes.
+    #[inline]
+    pub fn with_slots<T>(&self, snapshot: &Arc<Snapshot>, decide: impl FnOnce(&Slots) -> T) -> T {
+        let fitted = self.fitted.load();
+        if let Some(fitted) = fitted.as_ref().filter(|fitted| Arc::ptr_eq(&fitted.snapshot, snapshot)) {
+            return decide(&fitted.slots);
+        }
+        drop(fitted);
+        let fitted = Arc::new(Fitted {
+            snapshot: Arc::clone(snapshot),
+            slots: Slots::of(snapshot, &self.inner),
+        });
+        self.fitted.store(Some(Arc::clone(&fitted)));
+        decide(&fitted.slots)
+    }
+}
+
+#[pymethods]
+impl Context {
+    /// `sticky` are stored assignments (`{"experiment", "phase", "unit", "variation"}`), `forced` variations by flag.
+    #[new]
+    #[pyo3(signature = (attributes=None, *, sticky=None, forced=None))]
+    fn new(
+        attributes: Option<&Bound<'_, PyAny>>,
+        sticky: Option<&Bound<'_, PyAny>>,
+        forced: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let mut inner = CoreContext::new();
+        let mut unusable = Vec::new();
+        if let Some(attributes) = attributes {
+            let dict = dict_of(attributes)?;
+            for (name, object) in &dict {
+                let name = match name
+                    .cast::<PyString>()
+                    .ok()
+                    .and_then(|name| name.to_str().ok().map(str::to_owned))
+                {
+                    Some(name) if (1..=256).contains(&name.len()) => name,
+                    _ => {
+                        // No rule can name it.
+                        unusable.push(
+                            name.repr()
+                                .map_or_else(|_| "?".to_owned(), |text| text.to_string_lossy().into_owned()),
+                        );
+                        continue;
+                    }
+                };
+                let read = Read::of(&object);
+                if read.is_unusable() {
+                    unusable.push(name.clone());
+                }
+                if let Some(value) = read.to_owned() {
+                    inner.set(&name, value);
+                }
+            }
+        }
+        add_records(&mut inner, sticky, forced)?;
+        Ok(Self::with_core(inner, unusable))
+    }
+
+    /// The same context with further stored assignments and forced variations.
+    #[pyo3(signature = (*, sticky=None, forced=None))]
+    fn with_records(&self, sticky: Option<&Bound<'_, PyAny>>, forced: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let mut inner = self.inner.clone();
+        add_records(&mut inner, sticky, forced)?;
+        Ok(Self::with_core(inner, self.unusable.clone()))
+    }
+
+    /// The attributes that are there and that no rule but `is_present` can use.
+    #[getter]
+    fn unusable(&self) -> Vec<String> {
+        self.unusable.clone()
+    }
+
+    fn __repr__(&self) -> String {
+        // Names only: values are personal data, and reprs end in logs.
+        let names: Vec<&str> = self.inner.attributes().map(|(name, _)| name).collect();
+        format!("Context({})", names.join(", "))
+    }
+}
+
+/// The dict itself, or a copy of another mapping.
+pub fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    if let Ok(dict) = mapping.cast::<PyDict>() {
+        return Ok(dict.clone());
+    }
+    if !mapping.hasattr("keys")? {
+        return Err(PyTypeError::new_err(format!(
+            "a context is a dict of attributes or an evenhand.Context, not {}",
+            mapping.get_type().name()?
+        )));
+    }
+    let dict = PyDict::new(mapping.py());
+    dict.update(mapping.cast()?)?;
+    Ok(dict)
+}
+
+fn add_records(
+    inner: &mut CoreContext,
+    sticky: Option<&Bound<'_, PyAny>>,
+    forced: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    if let Some(sticky) = sticky.filter(|sticky| !sticky.is_none()) {
+        for record in sticky.try_iter()? {
+            let record = record?;
+            let field = |name: &str| {
+                record.get_item(name).map_err(|_| {
+                    PyValueError::new_err(format!(
+                        "a sticky record has experiment, phase, unit and variation; `{name}` is missing"
+                    ))
+                })
+            };
+            inner.set_sticky(StickyRecord {
+                experiment: field("experiment")?.extract()?,
+                phase: field("phase")?.extract()?,
+                unit: field("unit")?.extract()?,
+                variation: field("variation")?.extract()?,
+            });
+        }
+    }
+    if let Some(forced) = forced.filter(|forced| !forced.is_none()) {
+        for (flag, variation) in &dict_of(forced)? {
+            inner.set_forced(&flag.extract::<String>()?, &variation.extract::<String>()?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The native module of the Python package: `evenhand._native`. Decisions and the session's policy are here; threads, sockets and
+//! files are Python's (`python/evenhand`).
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod attributes;
+mod bucket;
+mod context;
+mod decision;
+mod engine;
+mod evaluator;
+mod guard;
+mod loaded;
+mod override_token;
+mod session;
+mod telemetry;
+
+/// The native half of the package `evenhand`.
+#[pyo3::pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::bucket::{Bucket, bucket};
+    #[pymodule_export]
+    use super::context::Context;
+    #[pymodule_export]
+    use super::decision::Decision;
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::evaluator::Evaluator;
+    #[pymodule_export]
+    use super::guard::_panic_for_tests;
+    #[pymodule_export]
+    use super::override_token::{OverrideResult, verify_override};
+    #[pymodule_export]
+    use super::session::Session;
+}

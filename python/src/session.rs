@@ -1,0 +1,491 @@
+//! The session, for a host loop in Python: it says what to do, Python does it and reports.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use evenhand_core::unit::{DecimalBuffer, unit_id};
+use evenhand_core::{AttributeKey, Attributes, OwnedValue, Reason, Slots, Value};
+use evenhand_session::{Action, Options, Session as Core, Track, TrackValue};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyTuple};
+
+use crate::attributes::{DictAttributes, Read};
+use crate::context::{Context, dict_of};
+use crate::decision::Decision;
+use crate::engine::{audience_of, key_set};
+use crate::evaluator::{Evaluator, clock_ms, warn};
+use crate::guard::{ManifestError, fault, guarded, raising};
+use crate::loaded::Loaded;
+use crate::telemetry::to_dict;
+
+/// The state machine behind the clients. Private: use `Client` or `AsyncClient`.
+#[pyclass(frozen, subclass, extends = Evaluator, module = "evenhand._native")]
+pub struct Session {
+    core: Arc<Mutex<Core>>,
+    snapshots: AtomicU64,
+}
+
+/// A fork must not happen while another thread holds the lock: the child would wait for a thread it does not have. So the forking
+/// thread takes the lock before, and gives it back on both sides.
+struct HeldOverFork {
+    // In this order: the guard goes before what it guards.
+    guard: MutexGuard<'static, Core>,
+    _core: Arc<Mutex<Core>>,
+}
+
+thread_local! {
+    static HELD: RefCell<Vec<HeldOverFork>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Session {
+    /// The session's lock. Where it is held (a manifest compiles without the interpreter), other threads run while this one waits.
+    fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Core> {
+        loop {
+            match self.core.try_lock() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    py.detach(|| drop(self.core.lock().unwrap_or_else(PoisonError::into_inner)))
+                }
+            }
+        }
+    }
+
+    /// Runs `work` on the session without the interpreter, then puts a new snapshot in use if there is one.
+    fn detached<T: Send>(slf: &Bound<'_, Self>, work: impl FnOnce(&mut Core) -> T + Send) -> PyResult<T> {
+        let this = slf.get();
+        let result = slf
+            .py()
+            .detach(|| guarded(|| work(&mut this.core.lock().unwrap_or_else(PoisonError::into_inner))));
+        let (number, snapshot) = {
+            let core = this.lock(slf.py());
+            (core.snapshots(), core.snapshot())
+        };
+        if this.snapshots.swap(number, Ordering::AcqRel) != number
+            && let Some(snapshot) = snapshot
+        {
+            slf.as_super()
+                .get()
+                .loaded
+                .store(Some(Arc::new(Loaded::new(slf.py(), snapshot))));
+        }
+        result.map_err(|panic| fault(&panic))
+    }
+
+    fn expose_decision(&self, decision: &Decision, py: Python<'_>) -> u8 {
+        let (Some(loaded), Some(id)) = (&decision.loaded, decision.id) else {
+            return 0;
+        };
+        if !Core::has_exposures(decision.packed) {
+            return 0;
+        }
+        let context = decision.context.bind(py);
+        let now_ms = clock_ms();
+        let exposed = guarded(|| {
+            if let Ok(context) = context.cast::<Context>() {
+                let expose = |slots: &Slots| {
+                    self.lock(py)
+                        .expose(&loaded.snapshot, id, decision.packed, slots, now_ms)
+                };
+                return Ok(context.get().with_slots(&loaded.snapshot, expose));
+            }
+            let dict = dict_of(context)?;
+            let attributes = DictAttributes::new(&dict, &loaded.attributes);
+            Ok::<_, PyErr>(
+                self.lock(py)
+                    .expose(&loaded.snapshot, id, decision.packed, &attributes, now_ms),
+            )
+        });
+        match exposed {
+            Ok(Ok(exposed)) => exposed.queued,
+            Ok(Err(error)) => {
+                warn(py, &format!("an exposure is lost: {error}"));
+                0
+            }
+            Err(panic) => {
+                warn(py, &format!("an exposure is lost to an internal fault: {panic}"));
+                0
+            }
+        }
+    }
+}
+
+fn entropy_of(entropy: &[u8]) -> PyResult<[u8; 16]> {
+    entropy
+        .try_into()
+        .map_err(|_| PyValueError::new_err("entropy is 16 bytes of os.urandom"))
+}
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (entropy, *, keys=None, environment=None, audience=None, sdk=None, fetch=true, stream=false, numbers=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is an option of the client")]
+    fn new(
+        entropy: &[u8],
+        keys: Option<HashMap<String, String>>,
+        environment: Option<String>,
+        audience: Option<&str>,
+        sdk: Option<String>,
+        fetch: bool,
+        stream: bool,
+        numbers: Option<HashMap<String, u64>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let mut options = Options {
+            keys: key_set(keys)?,
+            environment,
+            audience: audience_of(audience)?,
+            sdk,
+            fetch,
+            stream,
+            ..Options::default()
+        };
+        for (name, value) in numbers.iter().flatten() {
+            options
+                .set_number(name, *value)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        let core = Core::new(options, entropy_of(entropy)?, clock_ms());
+        let session = Self {
+            core: Arc::new(Mutex::new(core)),
+            snapshots: AtomicU64::new(0),
+        };
+        Ok(PyClassInitializer::from(Evaluator::new(Reason::NotReady)).add_subclass(session))
+    }
+
+    /// Evaluates a flag and queues the exposure. Nothing is raised.
+    #[pyo3(signature = (flag, context, now_ms=None, r#type=None))]
+    fn _decide(
+        slf: &Bound<'_, Self>,
+        flag: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        now_ms: Option<i64>,
+        r#type: Option<&str>,
+    ) -> (Decision, bool) {
+        let decision = slf.as_super().get().decide_flag(flag, context, now_ms, r#type);
+        let queued = slf.get().expose_decision(&decision, slf.py());
+        (decision, queued > 0)
+    }
+
+    /// Queues the exposures of a decision, unless they were lately; how many.
+    fn _expose(slf: &Bound<'_, Self>, decision: &Bound<'_, Decision>) -> u8 {
+        slf.get().expose_decision(decision.get(), slf.py())
+    }
+
+    /// What a sticky store is to keep after a decision; None when there is nothing to keep.
+    fn _sticky_record<'py>(
+        slf: &Bound<'py, Self>,
+        decision: &Bound<'py, Decision>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = slf.py();
+        let decision = decision.get();
+        let (Some(loaded), Some(id)) = (&decision.loaded, decision.id) else {
+            return Ok(None);
+        };
+        let context = decision.context.bind(py);
+        let record = match context.cast::<Context>() {
+            Ok(context) => loaded.snapshot.sticky_record(id, decision.packed, &context.get().inner),
+            Err(_) => loaded
+                .snapshot
+                .sticky_record(id, decision.packed, &loaded.slots(&dict_of(context)?)),
+        };
+        let Some(record) = record else { return Ok(None) };
+        let dict = PyDict::new(py);
+        dict.set_item("experiment", record.experiment)?;
+        dict.set_item("phase", record.phase)?;
+        dict.set_item("unit", record.unit)?;
+        dict.set_item("variation", record.variation)?;
+        Ok(Some(dict))
+    }
+
+    /// The unit ids, as text, that a context has for the manifest's unit types.
+    fn _unit_ids(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let units = units_of(context, slf.get().lock(slf.py()).unit_types().to_vec())?;
+        let mut ids = Vec::new();
+        for (_, value) in &units {
+            let mut buffer = DecimalBuffer::new();
+            if let Some(id) = unit_id(view(value), &mut buffer) {
+                ids.push(id.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Queues an event; its id. Raises `ValueError` for what the server would refuse.
+    #[pyo3(signature = (name, context, value=None, properties=None, timestamp_ms=None))]
+    fn _track(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        context: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        properties: Option<&str>,
+        timestamp_ms: Option<i64>,
+    ) -> PyResult<String> {
+        let py = slf.py();
+        let types = slf.get().lock(py).unit_types().to_vec();
+        let units = units_of(context, types)?;
+        let units: Vec<(&str, Value<'_>)> = units.iter().map(|(name, value)| (name.as_str(), view(value))).collect();
+        let decimal;
+        let value = match value {
+            None => None,
+            Some(value) if value.is_instance_of::<PyBool>() => {
+                return Err(PyTypeError::new_err(
+                    "the value of an event is an int, a float, a Decimal or decimal text, not a bool",
+                ));
+            }
+            Some(value) if value.is_instance_of::<PyFloat>() => Some(TrackValue::Number(value.extract()?)),
+            Some(value) => {
+                decimal = value.str()?.to_string();
+                Some(TrackValue::Decimal(&decimal))
+            }
+        };
+        let track = Track {
+            name,
+            units: &units,
+            value,
+            properties,
+            timestamp_ms,
+        };
+        raising(|| {
+            let tracked = slf.get().lock(py).track(&track, clock_ms());
+            tracked
+                .map(|id| id.to_string())
+                .map_err(|error| PyValueError::new_err(error.to_string()))
+        })
+    }
+
+    /// What to do now: `(kind, …)`.
+    fn _next<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let action = Self::detached(slf, |core| core.next(clock_ms()))?;
+        match action {
+            Action::Wait { until_ms } => ("wait", until_ms).into_pyobject(py),
+            Action::FetchManifest { ticket, etag } => ("manifest", ticket, etag).into_pyobject(py),
+            Action::FetchList { ticket, sha256 } => ("list", ticket, sha256).into_pyobject(py),
+            Action::OpenStream {
+                ticket,
+                last_event_id,
+                idle_timeout_ms,
+            } => ("stream", ticket, last_event_id, idle_timeout_ms).into_pyobject(py),
+            Action::SendEvents {
+                batch_id,
+                body,
+                content_type,
+                events,
+            } => ("events", batch_id, PyBytes::new(py, &body), content_type, events).into_pyobject(py),
+            Action::Done => ("done",).into_pyobject(py),
+        }
+    }
+
+    /// Whether the loop should call `_next` before its wait is over.
+    fn _wakes(&self, py: Python<'_>) -> bool {
+        self.lock(py).wakes()
+    }
+
+    fn _manifest_response(
+        slf: &Bound<'_, Self>,
+        ticket: u64,
+        status: u16,
+        etag: Option<&str>,
+        retry_after: Option<&str>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        Self::detached(slf, |core| {
+            core.manifest_response(ticket, status, etag, retry_after, body, clock_ms())
+        })
+    }
+
+    fn _list_response(
+        slf: &Bound<'_, Self>,
+        ticket: u64,
+        status: u16,
+        retry_after: Option<&str>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        Self::detached(slf, |core| {
+            core.list_response(ticket, status, retry_after, body, clock_ms())
+        })
+    }
+
+    fn _stream_response(slf: &Bound<'_, Self>, ticket: u64, status: u16, retry_after: Option<&str>) -> PyResult<()> {
+        Self::detached(slf, |core| {
+            core.stream_response(ticket, status, retry_after, clock_ms())
+        })
+    }
+
+    fn _stream_bytes(slf: &Bound<'_, Self>, ticket: u64, data: &[u8]) -> PyResult<()> {
+        Self::detached(slf, |core| core.stream_bytes(ticket, data, clock_ms()))
+    }
+
+    fn _stream_closed(slf: &Bound<'_, Self>, ticket: u64) -> PyResult<()> {
+        Self::detached(slf, |core| core.stream_closed(ticket, clock_ms()))
+    }
+
+    fn _fetch_failed(slf: &Bound<'_, Self>, ticket: u64, message: &str) -> PyResult<()> {
+        Self::detached(slf, |core| core.fetch_failed(ticket, message, clock_ms()))
+    }
+
+    fn _batch_response(
+        slf: &Bound<'_, Self>,
+        batch: u64,
+        status: u16,
+        retry_after: Option<&str>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        Self::detached(slf, |core| {
+            core.batch_response(batch, status, retry_after, body, clock_ms())
+        })
+    }
+
+    fn _batch_failed(slf: &Bound<'_, Self>, batch: u64, message: &str) -> PyResult<()> {
+        Self::detached(slf, |core| core.batch_failed(batch, message, clock_ms()))
+    }
+
+    /// Puts a manifest from elsewhere in use. Raises `ManifestError` when it is refused; the one in use stays.
+    fn update_manifest(slf: &Bound<'_, Self>, manifest: &[u8]) -> PyResult<()> {
+        let updated = Self::detached(slf, |core| core.update_manifest(manifest, clock_ms()))?;
+        updated
+            .map(|_| ())
+            .map_err(|error| ManifestError::new_err((error.code(), error.to_string())))
+    }
+
+    /// Gives it the blob of an id list from elsewhere; whether the manifest names it.
+    fn add_list(slf: &Bound<'_, Self>, blob: &[u8]) -> PyResult<bool> {
+        Self::detached(slf, |core| core.provide_list(blob, clock_ms()))
+    }
+
+    fn _flush(&self, py: Python<'_>) -> u64 {
+        self.lock(py).flush(clock_ms())
+    }
+
+    fn _is_flushed(&self, py: Python<'_>, mark: u64) -> bool {
+        self.lock(py).is_flushed(mark)
+    }
+
+    fn _shutdown(&self, py: Python<'_>, deadline_ms: i64) {
+        self.lock(py).shutdown(clock_ms(), deadline_ms);
+    }
+
+    /// Everything the next start needs.
+    fn _spool<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyBytes>> {
+        let spool = Self::detached(slf, |core| core.spool())?;
+        Ok(PyBytes::new(slf.py(), &spool))
+    }
+
+    /// A number that changes whenever the spool would: (queued and restored, ended, snapshots).
+    fn _spool_mark(&self, py: Python<'_>) -> (u64, u64, u64) {
+        let mut core = self.lock(py);
+        let telemetry = core.telemetry(clock_ms());
+        let sum = |pick: fn(&evenhand_session::EventCounts) -> u64| {
+            pick(&telemetry.exposures).wrapping_add(pick(&telemetry.events))
+        };
+        (
+            sum(|counts| counts.queued.wrapping_add(counts.restored)),
+            telemetry.held_events,
+            telemetry.snapshots,
+        )
+    }
+
+    /// Takes back a spool; how many events came with it.
+    fn _restore(slf: &Bound<'_, Self>, spool: &[u8], entropy: &[u8]) -> PyResult<usize> {
+        let entropy = entropy_of(entropy)?;
+        Self::detached(slf, |core| core.restore(spool, entropy, clock_ms()).events)
+    }
+
+    /// Diagnostics since the last call: `(level, code, message, times)`.
+    fn _diagnostics(&self, py: Python<'_>) -> Vec<(&'static str, &'static str, String, u32)> {
+        let taken = self.lock(py).take_diagnostics();
+        taken
+            .into_iter()
+            .map(|diagnostic| {
+                (
+                    diagnostic.level().as_str(),
+                    diagnostic.code.as_str(),
+                    diagnostic.message,
+                    diagnostic.times,
+                )
+            })
+            .collect()
+    }
+
+    /// The client in numbers.
+    fn telemetry<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let evaluations = slf.as_super().get().evaluations.swap(0, Ordering::Relaxed);
+        let telemetry = {
+            let mut core = slf.get().lock(slf.py());
+            core.count_evaluations(evaluations);
+            core.telemetry(clock_ms())
+        };
+        to_dict(slf.py(), &telemetry)
+    }
+
+    fn _before_fork(&self, py: Python<'_>) {
+        let guard = self.lock(py);
+        // SAFETY: the guard is kept beside an `Arc` of what it guards, and dropped before it; it stays with this thread.
+        let guard = unsafe { std::mem::transmute::<MutexGuard<'_, Core>, MutexGuard<'static, Core>>(guard) };
+        HELD.with_borrow_mut(|held| {
+            held.push(HeldOverFork {
+                guard,
+                _core: Arc::clone(&self.core),
+            })
+        });
+    }
+
+    /// In the parent: the lock is given back.
+    fn _after_fork_in_parent(&self) {
+        drop(self.release());
+    }
+
+    /// In the child: what the parent queued is the parent's, and ids begin elsewhere.
+    fn _after_fork_in_child(&self, entropy: &[u8]) -> PyResult<()> {
+        let entropy = entropy_of(entropy)?;
+        if let Some(mut held) = self.release() {
+            held.guard.reseed(entropy, clock_ms());
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    fn release(&self) -> Option<HeldOverFork> {
+        HELD.with_borrow_mut(|held| {
+            let at = held.iter().position(|one| Arc::ptr_eq(&one._core, &self.core))?;
+            Some(held.swap_remove(at))
+        })
+    }
+}
+
+/// A context's values of these unit types, copied.
+fn units_of(context: &Bound<'_, PyAny>, types: Vec<String>) -> PyResult<Vec<(String, OwnedValue)>> {
+    let mut units = Vec::new();
+    if let Ok(context) = context.cast::<Context>() {
+        for name in types {
+            let value = match context.get().inner.get(AttributeKey { index: 0, name: &name }) {
+                Value::Missing => continue,
+                Value::Str(text) => OwnedValue::from(text),
+                Value::Num(number) => OwnedValue::Num(number),
+                _ => OwnedValue::Unusable,
+            };
+            units.push((name, value));
+        }
+        return Ok(units);
+    }
+    let dict = dict_of(context)?;
+    for name in types {
+        if let Some(value) = dict.get_item(&name)?.and_then(|object| Read::of(&object).to_owned()) {
+            units.push((name, value));
+        }
+    }
+    Ok(units)
+}
+
+fn view(value: &OwnedValue) -> Value<'_> {
+    match value {
+        OwnedValue::Str(text) => Value::Str(text),
+        OwnedValue::Num(number) => Value::Num(*number),
+        _ => Value::Unusable,
+    }
+}
