@@ -23,6 +23,18 @@ pub fn key_set(keys: impl IntoIterator<Item = (String, String)>) -> Result<KeySe
     Ok(set)
 }
 
+/// The audience of that name.
+pub fn audience_of(name: Option<&str>) -> Result<Option<Audience>> {
+    match name {
+        None => Ok(None),
+        Some("server") => Ok(Some(Audience::Server)),
+        Some("client") => Ok(Some(Audience::Client)),
+        Some(other) => Err(napi::Error::from_reason(format!(
+            "audience is `{other}`: say `server` or `client`"
+        ))),
+    }
+}
+
 #[napi(object)]
 pub struct EngineSettings {
     /// Public keys by id, base64url; none: bare manifests are accepted.
@@ -59,16 +71,7 @@ impl NativeEngine {
         let keys = (!settings.keys.is_empty())
             .then(|| key_set(settings.keys))
             .transpose()?;
-        let audience = match settings.audience.as_deref() {
-            None => None,
-            Some("server") => Some(Audience::Server),
-            Some("client") => Some(Audience::Client),
-            Some(other) => {
-                return Err(napi::Error::from_reason(format!(
-                    "audience is `{other}`: say `server` or `client`"
-                )));
-            }
-        };
+        let audience = audience_of(settings.audience.as_deref())?;
         Ok(Self {
             keys,
             environment: settings.environment,

@@ -8,11 +8,14 @@
 #![allow(missing_docs)]
 
 mod engine;
+mod file_lock;
 mod flat;
 mod hash;
 mod override_token;
+mod session;
 mod snapshot;
 mod tables;
+mod telemetry;
 
 use napi_derive::napi;
 

@@ -47,7 +47,12 @@ impl NativeSnapshot {
         }
     }
 
-    fn filled<R>(&self, length: u32, with: impl FnOnce(&Slots) -> R) -> Result<R> {
+    pub fn core(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Runs `with` on the first `length` bytes of the shared records.
+    pub fn filled<R>(&self, length: u32, with: impl FnOnce(&Slots) -> R) -> Result<R> {
         let shared = self.shared.borrow();
         let records = shared
             .as_ref()
@@ -82,17 +87,20 @@ impl NativeSnapshot {
     }
 }
 
-fn number(packed: Packed) -> f64 {
+pub fn number(packed: Packed) -> f64 {
     // Exact: below 2^53.
     packed.to_number() as f64
 }
 
-fn evaluate(snapshot: &Snapshot, flag: u32, slots: &Slots, now_ms: f64) -> f64 {
-    let packed = match snapshot.flag_at(flag as usize) {
+pub fn evaluate_packed(snapshot: &Snapshot, flag: u32, slots: &Slots, now_ms: f64) -> Packed {
+    match snapshot.flag_at(flag as usize) {
         Some(flag) => snapshot.evaluate_packed(flag, slots, now_ms as i64),
         None => Packed::bare(Reason::Error),
-    };
-    number(packed)
+    }
+}
+
+fn evaluate(snapshot: &Snapshot, flag: u32, slots: &Slots, now_ms: f64) -> f64 {
+    number(evaluate_packed(snapshot, flag, slots, now_ms))
 }
 
 fn evaluate_all(snapshot: &Snapshot, slots: &Slots, now_ms: f64, answers: &mut Float64Array) {
@@ -235,6 +243,13 @@ pub fn type_name(value_type: FlagType) -> &'static str {
 pub struct BoundContext {
     snapshot: Weak<Snapshot>,
     slots: Slots,
+}
+
+impl BoundContext {
+    /// None when the snapshot is gone.
+    pub fn parts(&self) -> Option<(Arc<Snapshot>, &Slots)> {
+        Some((self.snapshot.upgrade()?, &self.slots))
+    }
 }
 
 #[napi]

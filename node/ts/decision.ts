@@ -1,4 +1,6 @@
+import type { Attributes, Context } from './context';
 import { REASONS, type Reason } from './reason';
+import type { Snapshot } from './snapshot';
 
 /** JSON, read-only: values of flags are shared by all decisions of a snapshot, and frozen. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -51,6 +53,9 @@ export interface RuleTable {
 
 /** A flag of one snapshot. */
 export interface FlagTable {
+  /** The snapshot, and the flag's index in it. */
+  readonly of: Snapshot;
+  readonly index: number;
   readonly variations: readonly { readonly key: string; readonly value: Json }[];
   readonly rules: readonly RuleTable[];
 }
@@ -62,34 +67,81 @@ const NO_VARIATION = 255;
 const NO_BUCKET = 16_383;
 const NONE: readonly HoldoutExposure[] = Object.freeze([]);
 
-/** Reads a packed decision (docs/contract/evaluation.md, "The packed form") that this flag's snapshot has made. */
-export function unpack(flag: string, table: FlagTable, packed: number, manifestVersion: number): Decision {
-  // Bits 0 to 31, and those above: a double holds both, a bitwise operation sees the lower ones only.
-  const low = packed >>> 0;
-  const high = (packed - low) / 4_294_967_296;
-  const variationAt = low & 0xff;
-  const reason = (low >>> 8) & 0x1f;
-  const bucket = (low >>> 13) & 0x3fff;
-  const ruleAt = (low >>> 27) | ((high & 0x7f) << 5);
-  const exposed = (high >>> 11) & 0xff;
-  const variation = variationAt === NO_VARIATION ? undefined : table.variations[variationAt];
-  const rule = ruleAt === 0 ? undefined : table.rules[ruleAt - 1];
-  const experiment = rule === undefined ? null : rule.experiment;
-  return {
-    flag,
-    variation: variation === undefined ? null : variation.key,
-    value: variation === undefined ? null : variation.value,
-    reason: REASONS[reason] ?? 'ERROR',
-    rule: rule === undefined || reason === OVERRIDE ? null : rule.id,
-    experiment,
-    phase: rule === undefined ? null : rule.phase,
-    epoch: rule === undefined ? null : rule.epoch,
-    bucket: bucket === NO_BUCKET ? null : bucket,
-    manifestVersion,
-    exposure: reason === SPLIT || reason === STICKY || (reason === OVERRIDE && experiment !== null),
-    holdoutExposures: exposed === 0 || rule === undefined ? NONE : holdouts(rule, exposed, (high >>> 7) & 0xf),
-    packed,
-  };
+/** What decided, and for whom. */
+export interface Origin {
+  readonly table: FlagTable;
+  readonly context: Context | Attributes;
+}
+
+let origin: (decision: Decision) => Origin | null;
+
+/** A decision that remembers the snapshot that made it: its exposure, if it comes later, is read with that one's tables. */
+class FlagDecision implements Decision {
+  readonly flag: string;
+  readonly variation: string | null;
+  readonly value: Json;
+  readonly reason: Reason;
+  readonly rule: string | null;
+  readonly experiment: string | null;
+  readonly phase: number | null;
+  readonly epoch: number | null;
+  readonly bucket: number | null;
+  readonly manifestVersion: number | null;
+  readonly exposure: boolean;
+  readonly holdoutExposures: readonly HoldoutExposure[];
+  readonly packed: number;
+  readonly #table: FlagTable;
+  readonly #context: Context | Attributes;
+
+  // Reads the packed form (docs/contract/evaluation.md, "The packed form").
+  constructor(flag: string, table: FlagTable, packed: number, manifestVersion: number, context: Context | Attributes) {
+    // Bits 0 to 31, and those above: a double holds both, a bitwise operation sees the lower ones only.
+    const low = packed >>> 0;
+    const high = (packed - low) / 4_294_967_296;
+    const variationAt = low & 0xff;
+    const reason = (low >>> 8) & 0x1f;
+    const bucket = (low >>> 13) & 0x3fff;
+    const ruleAt = (low >>> 27) | ((high & 0x7f) << 5);
+    const exposed = (high >>> 11) & 0xff;
+    const variation = variationAt === NO_VARIATION ? undefined : table.variations[variationAt];
+    const rule = ruleAt === 0 ? undefined : table.rules[ruleAt - 1];
+    const experiment = rule === undefined ? null : rule.experiment;
+    this.flag = flag;
+    this.variation = variation === undefined ? null : variation.key;
+    this.value = variation === undefined ? null : variation.value;
+    this.reason = REASONS[reason] ?? 'ERROR';
+    this.rule = rule === undefined || reason === OVERRIDE ? null : rule.id;
+    this.experiment = experiment;
+    this.phase = rule === undefined ? null : rule.phase;
+    this.epoch = rule === undefined ? null : rule.epoch;
+    this.bucket = bucket === NO_BUCKET ? null : bucket;
+    this.manifestVersion = manifestVersion;
+    this.exposure = reason === SPLIT || reason === STICKY || (reason === OVERRIDE && experiment !== null);
+    this.holdoutExposures = exposed === 0 || rule === undefined ? NONE : holdouts(rule, exposed, (high >>> 7) & 0xf);
+    this.packed = packed;
+    this.#table = table;
+    this.#context = context;
+  }
+
+  static {
+    origin = (decision) => (#table in decision ? { table: decision.#table, context: decision.#context } : null);
+  }
+}
+
+/** Reads a packed decision that this flag's snapshot has made for the context. */
+export function unpack(
+  flag: string,
+  table: FlagTable,
+  packed: number,
+  manifestVersion: number,
+  context: Context | Attributes,
+): Decision {
+  return new FlagDecision(flag, table, packed, manifestVersion, context);
+}
+
+/** What decided; null for the caller's own default, and for a copy. */
+export function originOf(decision: Decision): Origin | null {
+  return origin(decision);
 }
 
 function holdouts(rule: RuleTable, exposed: number, held: number): readonly HoldoutExposure[] {

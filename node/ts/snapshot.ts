@@ -1,7 +1,7 @@
 import { type Attributes, bound, Context, type ContextExtras } from './context';
 import { callersDefault, type Decision, type FlagTable, frozen, unpack } from './decision';
 import * as flat from './flat';
-import type { BoundContext, ForcedVariation, NativeSnapshot, StickyAssignment } from './native/binding';
+import type { BoundContext, ForcedVariation, NativeSession, NativeSnapshot, StickyAssignment } from './native/binding';
 
 /** The type of a flag's values. */
 export type FlagType = 'bool' | 'string' | 'int' | 'float' | 'json';
@@ -23,7 +23,6 @@ export interface FlagInfo {
 }
 
 interface Flag extends FlagTable {
-  readonly index: number;
   readonly type: FlagType | null;
   readonly asked: readonly flat.Asked[];
 }
@@ -41,6 +40,8 @@ export class Snapshot {
   readonly #flagCount: number;
   readonly #byKey = new Map<string, Flag | null>();
   #byIndex: readonly (readonly [string, Flag])[] | undefined;
+  /** Set when an exposure was queued; for the client to reset. */
+  queued = false;
   #unknown = 0;
   #shared = 0;
 
@@ -53,23 +54,46 @@ export class Snapshot {
     this.#attributes = native.attributes.map((name, index) => flat.asked(index, name));
   }
 
-  evaluate(key: string, context: Context | Attributes, options: EvaluateOptions | undefined): Decision {
+  /** Evaluates a flag; with a session, its exposures are queued there, and `queued` says so. */
+  evaluate(
+    key: string,
+    context: Context | Attributes,
+    options: EvaluateOptions | undefined,
+    session?: NativeSession,
+  ): Decision {
     const found = this.#byKey.get(key);
     const flag = found === undefined ? this.#find(key) : found;
     if (flag === null) return callersDefault(key, 'FLAG_UNKNOWN', this.version);
-    if (options === undefined) return unpack(key, flag, this.#packed(flag, context, Date.now()), this.version);
-    if (options.type !== undefined && !gives(flag.type, options.type)) {
-      return callersDefault(key, 'TYPE_MISMATCH', this.version);
+    let given = context;
+    let now: number | undefined;
+    if (options !== undefined) {
+      if (options.type !== undefined && !gives(flag.type, options.type)) {
+        return callersDefault(key, 'TYPE_MISMATCH', this.version);
+      }
+      given = withExtras(context, options);
+      now = options.now;
     }
-    const packed = this.#packed(flag, withExtras(context, options), options.now ?? Date.now());
-    return unpack(key, flag, packed, this.version);
+    const packed = this.#packed(flag, given, now ?? Date.now(), session);
+    return unpack(key, flag, packed, this.version, given);
   }
 
-  #packed(flag: Flag, context: Context | Attributes, now: number): number {
-    if (context instanceof Context) return bound(context, this).evaluate(flag.index, now);
+  #packed(flag: Flag, context: Context | Attributes, now: number, session: NativeSession | undefined): number {
+    if (context instanceof Context) {
+      const values = bound(context, this);
+      if (session === undefined) return values.evaluate(flag.index, now);
+      return this.#told(session.decideBound(values, flag.index, now) as number);
+    }
     const length = flat.encode(flag.asked, context);
     if (this.#shared !== flat.sharedGeneration()) this.#share();
-    return this.native.evaluate(flag.index, length, now);
+    if (session === undefined) return this.native.evaluate(flag.index, length, now);
+    return this.#told(session.decide(this.native, flag.index, length, now));
+  }
+
+  /** Below zero it says that an exposure was queued. */
+  #told(number: number): number {
+    if (number >= 0) return number;
+    this.queued = true;
+    return -1 - number;
   }
 
   evaluateAll(context: Context | Attributes, options: EvaluateOptions | undefined): Map<string, Decision> {
@@ -89,7 +113,7 @@ export class Snapshot {
     const decisions = new Map<string, Decision>();
     for (let at = 0; at < flags.length; at++) {
       const [key, flag] = flags[at] as readonly [string, Flag];
-      decisions.set(key, unpack(key, flag, answers[at] as number, this.version));
+      decisions.set(key, unpack(key, flag, answers[at] as number, this.version, given));
     }
     return decisions;
   }
@@ -102,6 +126,11 @@ export class Snapshot {
 
   flags(): FlagInfo[] {
     return this.native.flags().map(({ key, valueType }) => ({ key, type: valueType === '' ? null : (valueType as FlagType) }));
+  }
+
+  /** The values of a context in this snapshot's slots. */
+  bound(context: Context | Attributes): BoundContext {
+    return bound(context instanceof Context ? context : new Context(context), this);
   }
 
   bind(attributes: Attributes, sticky: StickyAssignment[], forced: ForcedVariation[]): BoundContext {
@@ -131,6 +160,7 @@ export class Snapshot {
   #read(index: number): Flag {
     const read = JSON.parse(this.native.flagTables(index));
     return {
+      of: this,
       index,
       type: read.type,
       variations: read.variations.map(({ key, value }: { key: string; value: string }) => ({ key, value: frozen(value) })),

@@ -31,6 +31,56 @@ export declare class NativeEngine {
   report(): string
 }
 
+export declare class NativeFileLock {
+  /** Takes the lock, creating the file; null when somebody living has it. Never waits. */
+  static take(path: string): NativeFileLock | null
+  release(): void
+}
+
+/** The state machine behind `Client`. */
+export declare class NativeSession {
+  constructor(settings: SessionSettings, entropy: Uint8Array, nowMs: number)
+  next(nowMs: number): NextAction
+  wakes(): boolean
+  /** Counts snapshots: compare it, and ask for the snapshot when it has changed. */
+  snapshots(): number
+  snapshot(): NativeSnapshot | null
+  unitTypes(): Array<string>
+  /** Evaluates a flag for the first `length` bytes of the shared records and queues its exposures. See `told`. */
+  decide(snapshot: NativeSnapshot, flag: number, length: number, nowMs: number): number
+  /** The same for a bound context; null when its snapshot is gone. */
+  decideBound(context: BoundContext, flag: number, nowMs: number): number | null
+  /** Queues the exposures of a decision made before; how many were. */
+  expose(context: BoundContext, flag: number, packed: number, nowMs: number): number
+  /** What a sticky store is to keep after a decision. */
+  stickyRecord(context: BoundContext, flag: number, packed: number): StickyAssignment | null
+  /** The text of a number as unit id; null when it is none. */
+  unitText(number: number): string | null
+  track(event: TrackedEvent, nowMs: number): Tracked
+  /** Why a manifest was refused; null when it was taken. */
+  updateManifest(bytes: Uint8Array, nowMs: number): Refusal | null
+  provideList(bytes: Uint8Array, nowMs: number): boolean
+  manifestResponse(ticket: number, status: number, etag: string | undefined | null, retryAfter: string | undefined | null, body: Uint8Array, nowMs: number): void
+  listResponse(ticket: number, status: number, retryAfter: string | undefined | null, body: Uint8Array, nowMs: number): void
+  fetchFailed(ticket: number, message: string, nowMs: number): void
+  streamResponse(ticket: number, status: number, retryAfter: string | undefined | null, nowMs: number): void
+  streamBytes(ticket: number, bytes: Uint8Array, nowMs: number): void
+  streamClosed(ticket: number, nowMs: number): void
+  batchResponse(ticket: number, status: number, retryAfter: string | undefined | null, body: Uint8Array, nowMs: number): void
+  batchFailed(ticket: number, message: string, nowMs: number): void
+  flush(nowMs: number): number
+  isFlushed(mark: number): boolean
+  shutdown(nowMs: number, deadlineMs: number): void
+  spool(): Uint8Array
+  /** Changes whenever the spool would. */
+  spoolMark(nowMs: number): string
+  /** Takes back a spool; how many events came with it. */
+  restore(spool: Uint8Array, entropy: Uint8Array, nowMs: number): number
+  takeDiagnostics(): Array<DiagnosticRow>
+  /** The session in numbers, as JSON, with the evaluations since the last call added. */
+  telemetry(evaluations: number, nowMs: number): string
+}
+
 export declare class NativeSnapshot {
   get environment(): string
   get version(): number
@@ -66,6 +116,14 @@ export interface Bucket {
 /** Hashes a unit id, as text, under a salt. */
 export declare function bucketOf(salt: string, unit: string): Bucket
 
+export interface DiagnosticRow {
+  atMs: number
+  level: 'info' | 'warn' | 'error'
+  code: string
+  message: string
+  times: number
+}
+
 export interface EngineSettings {
   /** Public keys by id, base64url; none: bare manifests are accepted. */
   keys: Record<string, string>
@@ -84,6 +142,19 @@ export interface ForcedVariation {
   variation: string
 }
 
+/** What the host is to do. */
+export interface NextAction {
+  kind: 'wait' | 'manifest' | 'list' | 'events' | 'stream' | 'done'
+  ticket: number
+  untilMs?: number
+  etag?: string
+  sha256?: string
+  lastEventId?: string
+  idleTimeoutMs?: number
+  body?: Uint8Array
+  contentType?: string
+}
+
 /** For the package's own tests: what a fault inside the library does to the process. */
 export declare function panicForTests(): void
 
@@ -93,11 +164,42 @@ export interface Refusal {
   message: string
 }
 
+export interface SessionSettings {
+  engine: EngineSettings
+  sdk: string
+  fetch: boolean
+  stream: boolean
+  /** The numbers among the session's options, by their names there. */
+  numbers: Record<string, number>
+}
+
 export interface StickyAssignment {
   experiment: string
   phase: number
   unit: string
   variation: string
+}
+
+export interface Tracked {
+  eventId?: string
+  refusal?: Refusal
+}
+
+/** An event's own number: at most one of the two. */
+export interface TrackedEvent {
+  name: string
+  units: Array<TrackedUnit>
+  decimal?: string
+  number?: number
+  properties?: string
+  timestampMs?: number
+}
+
+/** A unit of a tracked event: exactly one of the two, or neither for a value that is no unit id. */
+export interface TrackedUnit {
+  name: string
+  text?: string
+  number?: number
 }
 
 export interface VerifiedOverride {
