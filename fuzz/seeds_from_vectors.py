@@ -19,7 +19,7 @@ def main():
         raise SystemExit("usage: seeds_from_vectors.py OUTPUT_DIR")
     output = pathlib.Path(sys.argv[1])
     vectors = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors"
-    seeds = {"manifest": set(), "expression": set(), "context": set(), "override_token": set()}
+    seeds = {"manifest": set(), "expression": set(), "context": set(), "override_token": set(), "spool": set(), "stream": set()}
     for path in sorted(vectors.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         for group in document.get("groups", []):
@@ -30,6 +30,12 @@ def main():
                 seeds["manifest"].add(text_bytes(delivery["text"]))
             if "token" in case:
                 seeds["override_token"].add(text_bytes(case["token"]))
+            for step in case.get("steps", []):
+                if step["do"] == "spool":
+                    # Behind magic, checksum and line feed: the target makes those.
+                    seeds["spool"].add(text_bytes(step["expect"])[8 + 64 + 1 :])
+                elif step["do"] == "stream_bytes":
+                    seeds["stream"].add(text_bytes(step["text"]))
     counts = []
     for target, texts in seeds.items():
         folder = output / target
