@@ -10,17 +10,29 @@ const run = (program, ...args) => execFileSync(join(root, 'node_modules/.bin', p
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 mkdirSync(join(root, 'dist/native'), { recursive: true });
-run('napi', 'build', '--platform', '--release', '--no-dts-cache', '--output-dir', 'dist/native', '--js', 'binding.js', '--dts', 'binding.d.ts', '--', '--locked');
+run(
+  'napi',
+  'build',
+  '--platform',
+  '--release',
+  '--no-dts-cache',
+  '--output-dir',
+  'dist/native',
+  '--js',
+  'binding.js',
+  '--dts',
+  'binding.d.ts',
+  '--',
+  '--locked',
+);
 // Not by cargo: its own setting would compile every crate a second time.
 execFileSync('strip', ['--strip-all', join(root, 'dist/native/evenhand.linux-x64-gnu.node')]);
 // The types of the native half are kept beside the sources: they are compiled against, and a change of them is seen.
 renameSync(join(root, 'dist/native/binding.d.ts'), join(root, 'ts/native/binding.d.ts'));
 run('tsc');
 cpSync(join(root, 'ts/native/binding.d.ts'), join(root, 'dist/native/binding.d.ts'));
+cpSync(join(root, 'ts/native/load.cjs'), join(root, 'dist/native/binding.js'));
 
 const exported = Object.keys((await import('node:module')).createRequire(import.meta.url)('../dist/index.js'));
-writeFileSync(
-  join(root, 'dist/index.mjs'),
-  `import evenhand from './index.js';\nexport const { ${exported.join(', ')} } = evenhand;\n`,
-);
+writeFileSync(join(root, 'dist/index.mjs'), `import evenhand from './index.js';\nexport const { ${exported.join(', ')} } = evenhand;\n`);
 writeFileSync(join(root, 'dist/index.d.mts'), readFileSync(join(root, 'dist/index.d.ts'), 'utf8').replaceAll(/'(\.\/[^']+)'/g, "'$1.js'"));

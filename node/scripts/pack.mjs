@@ -12,7 +12,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const packed = join(root, 'packed');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const workspace = /\[workspace\.package\]\s+version = "([^"]+)"/.exec(readFileSync(join(root, '../Cargo.toml'), 'utf8'))?.[1];
-if (manifest.version !== workspace) throw new Error(`node/package.json has version ${manifest.version}, Cargo.toml ${workspace}: make them equal`);
+if (manifest.version !== workspace)
+  throw new Error(`node/package.json has version ${manifest.version}, Cargo.toml ${workspace}: make them equal`);
 
 rmSync(packed, { recursive: true, force: true });
 const write = (folder, content) => writeFileSync(join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`);
@@ -23,8 +24,21 @@ for (const [platform, conditions] of Object.entries(PLATFORMS)) {
   const binary = `evenhand.${platform}.node`;
   mkdirSync(folder, { recursive: true });
   cpSync(join(root, 'dist/native', binary), join(folder, binary));
-  writeFileSync(join(folder, 'README.md'), `The binary of the package \`${name}\` for ${platform}. Install \`${name}\`, which brings it along.\n`);
-  write(folder, { name: `${name}-${platform}`, version, description: `evenhand for ${platform}`, license, repository, engines, main: binary, files: [binary], ...conditions });
+  writeFileSync(
+    join(folder, 'README.md'),
+    `The binary of the package \`${name}\` for ${platform}. Install \`${name}\`, which brings it along.\n`,
+  );
+  write(folder, {
+    name: `${name}-${platform}`,
+    version,
+    description: `evenhand for ${platform}`,
+    license,
+    repository,
+    engines,
+    main: binary,
+    files: [binary],
+    ...conditions,
+  });
 }
 
 const folder = join(packed, 'stage/evenhand');
@@ -38,7 +52,10 @@ write(folder, {
 });
 
 for (const stage of readdirSync(join(packed, 'stage'))) {
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], { cwd: join(packed, 'stage', stage), stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], {
+    cwd: join(packed, 'stage', stage),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
 }
 for (const file of readdirSync(packed).filter((file) => file.endsWith('.tgz'))) {
   const { size } = statSync(join(packed, file));

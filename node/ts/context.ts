@@ -9,14 +9,7 @@ import type { Snapshot } from './snapshot';
  * anything but text, numbers and booleans) is there but *unusable*: no rule but `is_present` can use it, and the engine
  * counts it (`unusableAttributes`).
  */
-export type AttributeValue =
-  | string
-  | number
-  | bigint
-  | boolean
-  | null
-  | undefined
-  | readonly (string | number | bigint | boolean)[];
+export type AttributeValue = string | number | bigint | boolean | null | undefined | readonly (string | number | bigint | boolean)[];
 
 /** Attributes by name; unit ids are attributes like any other: `{user_id: 'u-1', country: 'NZ'}`. */
 export type Attributes = { readonly [name: string]: AttributeValue };
@@ -66,8 +59,7 @@ export class Context {
   }
 
   static {
-    bindTo = (context, snapshot) =>
-      context.#snapshot === snapshot ? (context.#bound as BoundContext) : refresh(context, snapshot);
+    bindTo = (context, snapshot) => (context.#snapshot === snapshot ? (context.#bound as BoundContext) : refresh(context, snapshot));
     refresh = (context, snapshot) => {
       context.#bound = snapshot.bind(context.attributes, stickyRows(context.sticky), forcedRows(context.forced));
       context.#snapshot = snapshot;
@@ -96,7 +88,5 @@ function stickyRows(records: readonly StickyRecord[]): StickyAssignment[] {
 
 function forcedRows(forced: { readonly [flag: string]: string }): ForcedVariation[] {
   const rows = Object.keys(forced).map((flag) => ({ flag, variation: forced[flag] as string }));
-  return rows.filter((row) =>
-    [row.flag, row.variation].every((text) => typeof text === 'string' && isWellFormed(text)),
-  );
+  return rows.filter((row) => [row.flag, row.variation].every((text) => typeof text === 'string' && isWellFormed(text)));
 }

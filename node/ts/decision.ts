@@ -129,13 +129,7 @@ class FlagDecision implements Decision {
 }
 
 /** Reads a packed decision that this flag's snapshot has made for the context. */
-export function unpack(
-  flag: string,
-  table: FlagTable,
-  packed: number,
-  manifestVersion: number,
-  context: Context | Attributes,
-): Decision {
+export function unpack(flag: string, table: FlagTable, packed: number, manifestVersion: number, context: Context | Attributes): Decision {
   return new FlagDecision(flag, table, packed, manifestVersion, context);
 }
 

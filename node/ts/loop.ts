@@ -117,24 +117,19 @@ export class Loop {
     const session = this.#session;
     const { ticket } = action;
     let answered = false;
-    this.#closeStream = this.#server.stream(
-      '/v1/manifest/stream',
-      { 'Last-Event-ID': action.lastEventId },
-      action.idleTimeoutMs ?? 0,
-      {
-        answered: (status, retryAfter) => {
-          answered = true;
-          reported(() => session.streamResponse(ticket, status, retryAfter, Date.now()));
-        },
-        heard: (bytes) => reported(() => session.streamBytes(ticket, bytes, Date.now())),
-        ended: (error) => {
-          this.#closeStream = undefined;
-          const now = Date.now();
-          if (answered) reported(() => session.streamClosed(ticket, now));
-          else reported(() => session.fetchFailed(ticket, error ? message(error) : 'the connection was closed', now));
-        },
+    this.#closeStream = this.#server.stream('/v1/manifest/stream', { 'Last-Event-ID': action.lastEventId }, action.idleTimeoutMs ?? 0, {
+      answered: (status, retryAfter) => {
+        answered = true;
+        reported(() => session.streamResponse(ticket, status, retryAfter, Date.now()));
       },
-    );
+      heard: (bytes) => reported(() => session.streamBytes(ticket, bytes, Date.now())),
+      ended: (error) => {
+        this.#closeStream = undefined;
+        const now = Date.now();
+        if (answered) reported(() => session.streamClosed(ticket, now));
+        else reported(() => session.fetchFailed(ticket, error ? message(error) : 'the connection was closed', now));
+      },
+    });
   }
 }
 

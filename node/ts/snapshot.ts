@@ -55,12 +55,7 @@ export class Snapshot {
   }
 
   /** Evaluates a flag; with a session, its exposures are queued there, and `queued` says so. */
-  evaluate(
-    key: string,
-    context: Context | Attributes,
-    options: EvaluateOptions | undefined,
-    session?: NativeSession,
-  ): Decision {
+  evaluate(key: string, context: Context | Attributes, options: EvaluateOptions | undefined, session?: NativeSession): Decision {
     const found = this.#byKey.get(key);
     const flag = found === undefined ? this.#find(key) : found;
     if (flag === null) return callersDefault(key, 'FLAG_UNKNOWN', this.version);
