@@ -220,6 +220,14 @@ impl Context {
         self
     }
 
+    /// Removes an attribute: it is missing from then on.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        if let Ok(at) = self.find(name) {
+            self.attributes.remove(at);
+        }
+        self
+    }
+
     /// [`Context::set`] for a chain of calls.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<OwnedValue>) -> Self {
