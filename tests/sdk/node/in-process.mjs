@@ -65,12 +65,16 @@ proof('1,000,000 decisions and 1,000 updates leave no memory behind', async () =
     }
     return resident();
   };
-  await round(200_000, 200);
+  await round(300_000, 300);
   const before = await settled();
-  await round(1_000_000, 1_000);
+  // In parts: one long round leaves garbage that a few collections don't give back.
+  for (let part = 0; part < 4; part++) {
+    await round(250_000, 250);
+    await settled();
+  }
   const grown = (await settled()) - before;
-  // A leak of 32 bytes a decision, or of 2 % of a manifest an update, is more than this.
-  check(grown < 24 * MEGABYTE, 'less than 24 MB more', `${(grown / MEGABYTE).toFixed(1)} MB`);
+  // A leak of 8 bytes a decision, or of 5 % of a manifest an update, is more than this.
+  check(grown < 8 * MEGABYTE, 'less than 8 MB more', `${(grown / MEGABYTE).toFixed(1)} MB`);
   await client.close(10);
   return `${(grown / MEGABYTE).toFixed(1)} MB`;
 });
