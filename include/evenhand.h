@@ -534,6 +534,23 @@ enum EvenhandStatus evenhand_context_force(struct EvenhandContext *context,
 enum EvenhandStatus evenhand_context_bind(struct EvenhandContext *context,
                                           const struct EvenhandSnapshot *snapshot);
 
+// A copy, to be changed and freed by itself: for a decision with stored assignments or forced variations that the original lacks.
+//
+// # Safety
+// `context` lives and is not changed meanwhile; `out` can be written through.
+enum EvenhandStatus evenhand_context_clone(const struct EvenhandContext *context,
+                                           struct EvenhandContext **out);
+
+// The unit id that an attribute gives, as text, as stored assignments have it; a handle to be freed. `EVENHAND_STATUS_NOT_FOUND` when
+// it gives none.
+//
+// # Safety
+// `context` lives and is not changed meanwhile; `name_len` bytes can be read at `name`; `out` can be written through.
+enum EvenhandStatus evenhand_context_unit_id(const struct EvenhandContext *context,
+                                             const uint8_t *name,
+                                             size_t name_len,
+                                             struct EvenhandBytes **out);
+
 // Empties a context, for the next unit.
 //
 // # Safety
@@ -835,6 +852,21 @@ enum EvenhandStatus evenhand_session_snapshot(const struct EvenhandSession *sess
 // # Safety
 // `session` is NULL (0) or lives.
 uint64_t evenhand_session_snapshots(const struct EvenhandSession *session);
+
+// How many unit types there are: those that the manifest's experiments randomise, and `user_id`. They change with the manifest.
+//
+// # Safety
+// `session` is NULL (0) or lives.
+size_t evenhand_session_unit_type_count(const struct EvenhandSession *session);
+
+// The name of a unit type, from 0: the attribute that `evenhand_context_unit_id` is to be asked for. A handle to be freed;
+// `EVENHAND_STATUS_NOT_FOUND` behind the last.
+//
+// # Safety
+// `session` lives; `out` can be written through.
+enum EvenhandStatus evenhand_session_unit_type(const struct EvenhandSession *session,
+                                               size_t index,
+                                               struct EvenhandBytes **out);
 
 // Whether a decision has exposures at all: where not, `evenhand_session_expose` need not be called, and no lock is taken.
 bool evenhand_has_exposures(uint64_t packed);

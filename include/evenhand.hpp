@@ -234,9 +234,24 @@ class Context {
     detail::check(evenhand_context_clear(handle_.get()), "Context::clear");
     return *this;
   }
+  // A copy, to be changed by itself.
+  Context clone() const {
+    EvenhandContext *out = nullptr;
+    detail::check(evenhand_context_clone(handle_.get(), &out), "Context::clone");
+    return Context(out);
+  }
+  // The unit id an attribute gives, as text, as stored assignments have it; none where it gives none.
+  std::optional<std::string> unit_id(std::string_view name) const {
+    EvenhandBytes *out = nullptr;
+    const Status status = evenhand_context_unit_id(handle_.get(), detail::data(name), name.size(), &out);
+    if (status == EVENHAND_STATUS_NOT_FOUND) return std::nullopt;
+    detail::check(status, "Context::unit_id");
+    return detail::take(out);
+  }
   const EvenhandContext *handle() const noexcept { return handle_.get(); }
 
  private:
+  explicit Context(EvenhandContext *handle) : handle_(handle) {}
   detail::Owned<EvenhandContext, evenhand_context_free> handle_;
 };
 
@@ -249,6 +264,12 @@ struct HoldoutExposure {
 // A decision. It keeps its snapshot, and so its texts, alive.
 class Decision {
  public:
+  // Your default counts, for this reason.
+  static Decision of_caller(std::string_view flag, Reason reason) {
+    Decision decision(nullptr, flag);
+    decision.refuse(reason);
+    return decision;
+  }
   // The key that was asked for.
   std::string_view flag() const noexcept { return flag_; }
   // None where your default counts.
@@ -315,6 +336,14 @@ class Decision {
   friend class Snapshot;
   friend class Session;
   Decision(std::shared_ptr<const EvenhandSnapshot> snapshot, std::string_view flag) : snapshot_(std::move(snapshot)), flag_(flag) {}
+  void refuse(Reason reason) noexcept {
+    fields_ = EvenhandDecision{};
+    fields_.reason = reason;
+    fields_.bucket = -1;
+    fields_.flag_index = UINT32_MAX;
+    // No variation (255) and no bucket (16383): docs/contract/evaluation.md, "The packed form".
+    fields_.packed = 255u | static_cast<std::uint64_t>(reason) << 8 | std::uint64_t{16383} << 13;
+  }
   static std::optional<std::uint32_t> number(std::uint32_t number) noexcept {
     return number == 0 ? std::nullopt : std::optional<std::uint32_t>(number);
   }
@@ -350,10 +379,7 @@ class Snapshot {
     const Status status = evenhand_evaluate_key(handle_.get(), detail::data(key), key.size(), static_cast<std::int32_t>(expected),
                                                 context.handle(), now_ms, &decision.fields_);
     if (status != EVENHAND_STATUS_OK) {
-      decision.fields_ = EvenhandDecision{};
-      decision.fields_.reason = EVENHAND_REASON_ERROR;
-      decision.fields_.bucket = -1;
-      decision.fields_.flag_index = UINT32_MAX;
+      decision.refuse(EVENHAND_REASON_ERROR);
     }
     return decision;
   }

@@ -2,8 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use evenhand_core::{Context as Named, OwnedValue, Slots, Snapshot as Compiled, StickyRecord};
+use evenhand_core::unit::{DecimalBuffer, unit_id};
+use evenhand_core::{
+    AttributeKey, Attributes, Context as Named, OwnedValue, Slots, Snapshot as Compiled, StickyRecord,
+};
 
+use crate::bytes::Bytes;
 use crate::guard::{free, get, get_mut, guard, hand_out};
 use crate::snapshot::Snapshot;
 use crate::status::Status;
@@ -15,6 +19,16 @@ use crate::text::{Text, bytes, text};
 pub struct Context {
     pub(crate) named: Named,
     bound: Option<Bound>,
+}
+
+impl Clone for Context {
+    /// Without the bound values: a copy is made to be changed.
+    fn clone(&self) -> Self {
+        Self {
+            named: self.named.clone(),
+            bound: None,
+        }
+    }
 }
 
 /// The values in the places a snapshot asks for. It does not keep the snapshot alive: an application may hold many contexts that
@@ -278,6 +292,50 @@ pub unsafe extern "C" fn evenhand_context_bind(context: *mut Context, snapshot: 
                 slots: Slots::of(snapshot, &context.named),
             });
         }
+        Ok(())
+    })
+}
+
+/// A copy, to be changed and freed by itself: for a decision with stored assignments or forced variations that the original lacks.
+///
+/// # Safety
+/// `context` lives and is not changed meanwhile; `out` can be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_context_clone(context: *const Context, out: *mut *mut Context) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            get_mut(out)?;
+            hand_out(out, get(context)?.clone());
+        }
+        Ok(())
+    })
+}
+
+/// The unit id that an attribute gives, as text, as stored assignments have it; a handle to be freed. `EVENHAND_STATUS_NOT_FOUND` when
+/// it gives none.
+///
+/// # Safety
+/// `context` lives and is not changed meanwhile; `name_len` bytes can be read at `name`; `out` can be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_context_unit_id(
+    context: *const Context,
+    name: *const u8,
+    name_len: usize,
+    out: *mut *mut Bytes,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (context, name) = unsafe {
+            get_mut(out)?;
+            (get(context)?, text(name, name_len)?)
+        };
+        // A context finds its values by name alone.
+        let value = context.named.get(AttributeKey { index: 0, name });
+        let mut buffer = DecimalBuffer::new();
+        let id = unit_id(value, &mut buffer).ok_or(Status::NotFound)?;
+        // SAFETY: checked above.
+        unsafe { hand_out(out, Bytes(id.as_bytes().to_vec())) };
         Ok(())
     })
 }

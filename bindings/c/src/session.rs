@@ -140,6 +140,47 @@ pub unsafe extern "C" fn evenhand_session_snapshots(session: *const Session) -> 
     })
 }
 
+/// How many unit types there are: those that the manifest's experiments randomise, and `user_id`. They change with the manifest.
+///
+/// # Safety
+/// `session` is NULL (0) or lives.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_session_unit_type_count(session: *const Session) -> usize {
+    // SAFETY: the caller's promise.
+    guard_or(0, || {
+        unsafe { session.as_ref() }.map_or(0, |session| session.lock().unit_types().len())
+    })
+}
+
+/// The name of a unit type, from 0: the attribute that `evenhand_context_unit_id` is to be asked for. A handle to be freed;
+/// `EVENHAND_STATUS_NOT_FOUND` behind the last.
+///
+/// # Safety
+/// `session` lives; `out` can be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_session_unit_type(
+    session: *const Session,
+    index: usize,
+    out: *mut *mut Bytes,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let session = unsafe {
+            get_mut(out)?;
+            get(session)?
+        };
+        let name = session
+            .lock()
+            .unit_types()
+            .get(index)
+            .cloned()
+            .ok_or(Status::NotFound)?;
+        // SAFETY: checked above.
+        unsafe { hand_out(out, Bytes(name.into_bytes())) };
+        Ok(())
+    })
+}
+
 /// Whether a decision has exposures at all: where not, `evenhand_session_expose` need not be called, and no lock is taken.
 #[unsafe(no_mangle)]
 pub extern "C" fn evenhand_has_exposures(packed: u64) -> bool {
