@@ -27,6 +27,14 @@ impl Session {
     }
 }
 
+/// The attributes that are unit ids. Before the first manifest it is `user_id` alone: what happens then is tracked too.
+pub(crate) fn unit_types(session: &Machine) -> Vec<String> {
+    match session.unit_types() {
+        [] => vec!["user_id".to_owned()],
+        types => types.to_vec(),
+    }
+}
+
 /// What became of the exposures of one decision: its own, and those of holdouts.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +156,7 @@ pub unsafe extern "C" fn evenhand_session_snapshots(session: *const Session) -> 
 pub unsafe extern "C" fn evenhand_session_unit_type_count(session: *const Session) -> usize {
     // SAFETY: the caller's promise.
     guard_or(0, || {
-        unsafe { session.as_ref() }.map_or(0, |session| session.lock().unit_types().len())
+        unsafe { session.as_ref() }.map_or(0, |session| unit_types(&session.lock()).len())
     })
 }
 
@@ -169,11 +177,9 @@ pub unsafe extern "C" fn evenhand_session_unit_type(
             get_mut(out)?;
             get(session)?
         };
-        let name = session
-            .lock()
-            .unit_types()
-            .get(index)
-            .cloned()
+        let name = unit_types(&session.lock())
+            .into_iter()
+            .nth(index)
             .ok_or(Status::NotFound)?;
         // SAFETY: checked above.
         unsafe { hand_out(out, Bytes(name.into_bytes())) };
