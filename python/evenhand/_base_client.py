@@ -6,9 +6,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, TypeAlias
 
@@ -90,7 +89,6 @@ class BaseClient(Session):
         self._server = Server(url, key, f"{SDK} python/{platform.python_version()}", timeout)
         self._store = sticky_store
         self._overrides = dict(overrides or {})
-        self._closed = False
         self._spool_path = None if spool is None else os.fspath(spool)
         self._file: Spool | None = None
         self._spool_state: tuple[object, float] = (None, 0.0)
@@ -110,6 +108,16 @@ class BaseClient(Session):
     ) -> Decision:
         """Evaluates a flag. No exposure is queued (see `decide`, `expose`), and nothing raised."""
         return super().evaluate(flag, self._enriched(context), now_ms, type)
+
+    def evaluate_many(
+        self, flag: str, contexts: Iterable[Context | Attributes], now_ms: int | None = None
+    ) -> list[Decision]:
+        """Evaluates a flag for many contexts; other threads run meanwhile. No exposure is queued."""
+        return super().evaluate_many(flag, [self._enriched(context) for context in contexts], now_ms)
+
+    def explain(self, flag: str, context: Context | Attributes, now_ms: int | None = None) -> dict[str, Any]:
+        """A decision and how it came about. For people; its shape may grow. Raises `EvenhandError` without a manifest."""
+        return super().explain(flag, self._enriched(context), now_ms)
 
     def evaluate_all(self, context: Context | Attributes, now_ms: int | None = None) -> dict[str, Decision]:
         """Evaluates all flags. No exposure is queued, and nothing raised."""
@@ -133,7 +141,8 @@ class BaseClient(Session):
 
     def bool_value(self, flag: str, context: Context | Attributes, default: bool) -> bool:
         """Decides a `bool` flag: its value, or `default`."""
-        return bool(self.decide(flag, context, type="bool").value_or(default))
+        value: bool = self.decide(flag, context, type="bool").value_or(default)
+        return value
 
     def string_value(self, flag: str, context: Context | Attributes, default: str) -> str:
         """Decides a `string` flag: its value, or `default`."""
@@ -147,7 +156,9 @@ class BaseClient(Session):
 
     def float_value(self, flag: str, context: Context | Attributes, default: float) -> float:
         """Decides a `float` or `int` flag: its value, or `default`."""
-        return float(self.decide(flag, context, type="float").value_or(default))
+        value = self.decide(flag, context, type="float").value_or(default)
+        # An int of the flag lies within ±(2^53 - 1): exact. The caller's default stays what it is.
+        return value if value is default else float(value)
 
     def json_value(self, flag: str, context: Context | Attributes, default: Any) -> Any:
         """Decides a `json` flag: its value, or `default`."""
@@ -166,7 +177,7 @@ class BaseClient(Session):
             event_id = self._track(
                 name, context, value, None if properties is None else json.dumps(properties), timestamp_ms
             )
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             logger.error("the event %r is not queued: %s", name, error, extra={"evenhand_code": "track_refused"})
             return None
         self._notice()
@@ -221,7 +232,9 @@ class BaseClient(Session):
         try:
             super().update_manifest(manifest)
         finally:
-            self._notice()
+            self._tell()
+            self._wake.set()
+            self._announce()
 
     # Beginning and end.
 
@@ -229,6 +242,10 @@ class BaseClient(Session):
         """What a process has for itself: a forked child makes it anew."""
         self._wake = threading.Event()
         self._changed = threading.Condition()
+        self._listeners: set[Callable[[], None]] = set()
+        self._closing = threading.RLock()
+        self._closed = self._over = False
+        self._spool_watched = False
         self._stream: Stream | None = None
         self._thread: threading.Thread | None = None
 
@@ -256,35 +273,59 @@ class BaseClient(Session):
             logger.error("the spool %s can't be used: %s", path, error, extra={"evenhand_code": "spool_failed"})
 
     def _wait_ready(self, timeout: float | None) -> bool:
-        return self._until(lambda: self.manifest is not None, timeout)
+        return self._until(self._is_ready, timeout)
+
+    def _is_ready(self) -> bool:
+        return self.manifest is not None
 
     def _flush_now(self, timeout: float | None) -> bool:
+        return self._until(self._begin_flush(), timeout)
+
+    def _begin_flush(self) -> Callable[[], bool]:
         mark = self._flush()
         self._wake.set()
-        return self._until(lambda: self._is_flushed(mark), timeout)
+        return lambda: self._is_flushed(mark)
 
-    def _until(self, holds: Any, timeout: float | None) -> bool:
+    def _until(self, holds: Callable[[], bool], timeout: float | None) -> bool:
         with self._changed:
-            return bool(self._changed.wait_for(lambda: holds() or self._closed, timeout)) and bool(holds())
+            self._changed.wait_for(lambda: holds() or self._over, timeout)
+        return holds()
+
+    def _announce(self) -> None:
+        """To whoever waits: look again."""
+        with self._changed:
+            self._changed.notify_all()
+        for listener in self._listeners.copy():
+            listener()
 
     def _close_now(self, timeout: float) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        _forks.forget(self)
-        self._shutdown(int((time.time() + timeout) * 1000))
-        self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout + 0.5)
+        # A second caller waits for the first.
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._shutdown(int((time.time() + timeout) * 1000))
+                self._wake.set()
+                if self._thread is not None and self._thread is not threading.current_thread():
+                    self._thread.join(timeout + 0.5)
+            finally:
+                # Also when an interrupt ends the waiting: what is left is for the spool.
+                _forks.forget(self)
+                self._thread = None
+                self._put_away()
+                self._over = True
+                self._announce()
+
+    def _put_away(self) -> None:
         if self._stream is not None:
             self._stream.close()
+        self._server.close()
         self._write_spool()
         if self._file is not None:
             self._file.close(empty=self.telemetry()["held_events"] == 0)
             self._file = None
         self._tell()
-        with self._changed:
-            self._changed.notify_all()
 
     def _close_at_exit(self) -> None:
         self._close_now(2.0)
@@ -292,21 +333,21 @@ class BaseClient(Session):
     def _restart_in_child(self) -> None:
         self._after_fork_in_child(os.urandom(16))
         self._server.forget()
+        if self._stream is not None:
+            self._stream.forget()
         if self._file is not None:
             self._file.abandon()
             self._file = None
         self._renew()
-        try:
-            if self._spool_path is not None:
-                self._file = Spool(self._spool_path, fresh=True)
-        except OSError as error:
-            logger.error("the spool can't be used: %s", error, extra={"evenhand_code": "spool_failed"})
+        if self._spool_path is not None:
+            self._file = Spool(self._spool_path, fresh=True)
         self._start()
 
     # The loop.
 
     def _notice(self) -> None:
-        if (self._file is not None or self._wakes()) and not self._wake.is_set():
+        """Something was queued: the loop is woken if it is to be sent or spooled before its wait is over."""
+        if not self._wake.is_set() and ((self._file is not None and not self._spool_watched) or self._wakes()):
             self._wake.set()
 
     def _run(self) -> None:
@@ -314,6 +355,8 @@ class BaseClient(Session):
         while self._thread is thread:
             try:
                 if not self._step():
+                    self._over = True
+                    self._announce()
                     return
             except Exception:
                 # The loop outlives whatever went wrong in one step; an action without report lapses in the session.
@@ -336,14 +379,18 @@ class BaseClient(Session):
                 self._open_stream(ticket, last_event_id, idle_timeout_ms / 1000)
             case _:
                 return False
-        with self._changed:
-            self._changed.notify_all()
+        self._announce()
         return True
 
     def _wait(self, until_ms: int) -> None:
         seconds = until_ms / 1000 - time.time()
         if self._file is not None:
-            seconds = min(seconds, self._spool_due())
+            # First, so that whoever queues something behind the look wakes the loop.
+            self._spool_watched = False
+            rest = self._spool_due()
+            if rest is not None:
+                self._spool_watched = True
+                seconds = min(seconds, rest)
         if seconds > 0:
             self._wake.wait(seconds)
         self._wake.clear()
@@ -351,7 +398,7 @@ class BaseClient(Session):
     def _fetch_manifest(self, ticket: int, etag: str | None) -> None:
         try:
             answer = self._server.ask("GET", f"/v1/manifest/{self._server.key}", {"If-None-Match": etag})
-        except (OSError, HTTPException) as error:
+        except Exception as error:
             self._fetch_failed(ticket, _why(error))
             return
         headers = answer.headers
@@ -360,7 +407,7 @@ class BaseClient(Session):
     def _fetch_list(self, ticket: int, sha256: str) -> None:
         try:
             answer = self._server.ask("GET", f"/v1/lists/{sha256}", {})
-        except (OSError, HTTPException) as error:
+        except Exception as error:
             self._fetch_failed(ticket, _why(error))
             return
         self._list_response(ticket, answer.status, answer.headers.get("retry-after"), answer.body)
@@ -368,56 +415,54 @@ class BaseClient(Session):
     def _send(self, batch: int, body: bytes, content_type: str) -> None:
         try:
             answer = self._server.ask("POST", "/v1/events", {"Content-Type": content_type}, body)
-        except (OSError, HTTPException) as error:
+        except Exception as error:
             self._batch_failed(batch, _why(error))
             return
         self._batch_response(batch, answer.status, answer.headers.get("retry-after"), answer.body)
 
     def _open_stream(self, ticket: int, last_event_id: str | None, idle_timeout: float) -> None:
+        if self._stream is not None:
+            self._stream.close()
         stream = self._stream = Stream(self._server, idle_timeout)
+        answered: int | None = None
 
-        def answered(status: int, retry_after: str | None) -> None:
+        def hear_status(status: int, retry_after: str | None) -> None:
+            nonlocal answered
+            answered = status
             self._stream_response(ticket, status, retry_after)
             self._wake.set()
 
-        def heard(data: bytes) -> None:
+        def hear(data: bytes) -> None:
             self._stream_bytes(ticket, data)
             if self._wakes():
                 self._wake.set()
 
         def run() -> None:
-            opened = False
-
-            def opened_now(status: int, retry_after: str | None) -> None:
-                nonlocal opened
-                opened = True
-                answered(status, retry_after)
-
+            why = "the connection was closed"
             try:
                 headers = {"Last-Event-ID": last_event_id, "Accept": "text/event-stream"}
-                stream.run("/v1/manifest/stream", headers, opened_now, heard)
-            except (OSError, HTTPException, ValueError, AttributeError) as error:
-                # `close` on another thread takes the socket away; http.client then fails in these ways.
-                if not opened:
-                    self._fetch_failed(ticket, _why(error))
-                    self._wake.set()
-                    return
-            if opened:
+                stream.run("/v1/manifest/stream", headers, hear_status, hear)
+            except Exception as error:
+                # Beside the network's errors there are those of http.client when `close` takes the socket away.
+                why = _why(error)
+            if answered is None:
+                self._fetch_failed(ticket, why)
+            elif answered == 200:
                 self._stream_closed(ticket)
             self._wake.set()
 
         threading.Thread(target=run, name="evenhand-stream", daemon=True).start()
 
-    def _spool_due(self) -> float:
-        """Writes the spool if it has changed and the last writing is long enough ago; seconds until it is to be looked at."""
+    def _spool_due(self) -> float | None:
+        """Writes the spool if it has changed and the last writing is long enough ago; in how many seconds that will be so."""
         mark, last = self._spool_state
         if self._spool_mark() == mark:
-            return 60.0
+            return None
         rest = last + SPOOL_INTERVAL - time.monotonic()
         if rest > 0:
             return rest
         self._write_spool()
-        return 60.0
+        return None
 
     def _write_spool(self) -> None:
         if self._file is None:

@@ -6,7 +6,7 @@ its own. No lock may be held over the fork by a thread that the child does not h
 
 import atexit
 import os
-import sys
+import threading
 import weakref
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ class Forked(Protocol):
 
 
 _alive: "weakref.WeakSet[Any]" = weakref.WeakSet()
+# Two threads may fork at once: the second waits, or it would give back what the first has taken.
+_fork = threading.Lock()
 _forking: list[Forked] = []
 
 
@@ -36,6 +38,7 @@ def forget(client: Forked) -> None:
 
 
 def _before() -> None:
+    _fork.acquire()
     for client in list(_alive):
         client._before_fork()
         _forking.append(client)
@@ -44,11 +47,13 @@ def _before() -> None:
 def _in_parent() -> None:
     while _forking:
         _forking.pop()._after_fork_in_parent()
+    _fork.release()
 
 
 def _in_child() -> None:
     while _forking:
         _forking.pop()._restart_in_child()
+    _fork.release()
 
 
 def _close_all(*_: object) -> None:
@@ -56,24 +61,26 @@ def _close_all(*_: object) -> None:
         client._close_at_exit()
 
 
-def _end_with_multiprocessing(*_: object) -> None:
-    """A child of multiprocessing leaves by `os._exit`, past atexit: but it runs these finalizers, and forgets its parent's."""
-    util: Any = sys.modules.get("multiprocessing.util")
-    if util is None:
-        from multiprocessing import util as imported
+def _end_with_multiprocessing() -> None:
+    """A child of multiprocessing leaves by `os._exit`, past atexit: but it runs finalizers, once it has forgotten its parent's."""
+    if _hooked:
+        return
+    from multiprocessing import util
 
-        util = imported
-    if not _state:
-        _state.append(util)
-        util.register_after_fork(_Marker, _end_with_multiprocessing)
-    util.Finalize(None, _close_all, exitpriority=10)
+    _hooked.append(util)
+    util.register_after_fork(_Marker, _add_finalizer)
+    _add_finalizer()
+
+
+def _add_finalizer(*_: object) -> None:
+    _hooked[0].Finalize(None, _close_all, exitpriority=10)
 
 
 class _Marker:
     """What multiprocessing keys the hook by: a class lives as long as its module."""
 
 
-_state: list[Any] = []
+_hooked: list[Any] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
 atexit.register(_close_all)

@@ -1,9 +1,13 @@
 """HTTP over the standard library: one request at a time for the loop, one open stream beside it."""
 
+import contextlib
 import http.client
+import os
+import re
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Mapping
@@ -26,8 +30,12 @@ class Server:
 
     def __init__(self, url: str, key: str, user_agent: str, timeout: float) -> None:
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"the server's address is http://HOST or https://HOST, with a port and a path if need be, not {url!r}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"`url` is {url!r}: give the server's address, such as https://flags.example.com")
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ValueError("`key` must be the environment's server or client key, printable ASCII without blanks")
+        if not timeout > 0:
+            raise ValueError(f"`timeout` is {timeout!r}: give the seconds that a request may take, more than 0")
         self._scheme, self._host, self._port = parts.scheme, parts.hostname, parts.port
         self.path = parts.path.rstrip("/")
         self.key = key
@@ -35,6 +43,7 @@ class Server:
         self._timeout = timeout
         self._tls: ssl.SSLContext | None = None
         self._kept: http.client.HTTPConnection | None = None
+        self._busy: http.client.HTTPConnection | None = None
 
     def connection(self, timeout: float) -> http.client.HTTPConnection:
         if self._scheme == "http":
@@ -48,7 +57,7 @@ class Server:
         return {**self._headers, **{name: value for name, value in headers.items() if value is not None}}
 
     def ask(self, method: str, path: str, headers: Mapping[str, str | None], body: bytes | None = None) -> Answer:
-        """One request, on the connection that is kept. Raises `OSError` or `http.client.HTTPException`."""
+        """One request, on the connection that is kept. Raises `OSError` or `http.client.HTTPException`, seldom others."""
         sent = self.with_credentials(headers)
         kept, self._kept = self._kept, None
         if kept is not None:
@@ -67,31 +76,78 @@ class Server:
         headers: Mapping[str, str],
         body: bytes | None,
     ) -> Answer:
+        self._busy = connection
+        until = time.monotonic() + self._timeout
         try:
             connection.request(method, self.path + path, body=body, headers=dict(headers))
             response = connection.getresponse()
-            answer = response.read(MAX_ANSWER_BYTES + 1)
+            answer = _unpacked(response, _whole(response, until))
         except BaseException:
             connection.close()
             raise
-        if response.getheader("content-encoding", "").lower() == "gzip":
-            try:
-                answer = zlib.decompressobj(wbits=31).decompress(answer, MAX_ANSWER_BYTES + 1)
-            except zlib.error as error:
-                connection.close()
-                raise http.client.HTTPException(f"the answer can't be unpacked: {error}") from error
-        if len(answer) > MAX_ANSWER_BYTES:
-            connection.close()
-            raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        finally:
+            self._busy = None
         if response.will_close:
             connection.close()
         else:
             self._kept = connection
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
 
+    def close(self) -> None:
+        """Ends the connection that is kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
     def forget(self) -> None:
-        """Drops the kept connection without closing it for whoever else has it (a parent process)."""
-        self._kept = None
+        """In a forked child: the connections are the parent's. Only the child's descriptors of them go."""
+        for connection in (self._kept, self._busy):
+            _let_go(connection)
+        self._kept = self._busy = None
+
+
+def _whole(response: http.client.HTTPResponse, until: float) -> bytes:
+    """The body, within the time of the request: a server that sends byte by byte does not hold the loop."""
+    # Counted here: before 3.12, `read1` does not know where a body of a stated length ends.
+    rest = response.length
+    if rest is not None and rest > MAX_ANSWER_BYTES:
+        raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    pieces: list[bytes] = []
+    size = 0
+    while rest is None or size < rest:
+        piece = response.read1(1 << 20 if rest is None else min(1 << 20, rest - size))
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("the answer took too long")
+    if rest is not None and size < rest:
+        raise http.client.IncompleteRead(b"".join(pieces), rest - size)
+    response.close()
+    return b"".join(pieces)
+
+
+def _unpacked(response: http.client.HTTPResponse, body: bytes) -> bytes:
+    if response.getheader("content-encoding", "").lower() != "gzip":
+        return body
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        plain = stream.decompress(body, MAX_ANSWER_BYTES)
+    except zlib.error as error:
+        raise http.client.HTTPException(f"the answer can't be unpacked: {error}") from error
+    if not stream.eof:
+        raise http.client.HTTPException(f"a packed answer that is cut off, or of more than {MAX_ANSWER_BYTES} bytes")
+    return plain
+
+
+def _let_go(connection: http.client.HTTPConnection | None) -> None:
+    """Closes this process's descriptor without a word to the server."""
+    sock = None if connection is None else connection.sock
+    if sock is not None and (descriptor := sock.detach()) >= 0:
+        os.close(descriptor)
 
 
 class Stream:
@@ -110,9 +166,13 @@ class Stream:
         on_answer: Callable[[int, str | None], None],
         on_bytes: Callable[[bytes], None],
     ) -> None:
-        """Opens it and hands on what comes, until it ends. Raises `OSError` or `http.client.HTTPException`."""
+        """Opens it and hands on what comes, until it ends. Raises `OSError` or `http.client.HTTPException`, seldom others."""
         try:
             sent = self._server.with_credentials(headers) | {"Accept-Encoding": "identity"}
+            self._connection.connect()
+            with self._lock:
+                if self._closed:
+                    return
             self._connection.request("GET", self._server.path + path, headers=sent)
             response = self._connection.getresponse()
             on_answer(response.status, response.getheader("retry-after"))
@@ -129,10 +189,12 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
-        sock: socket.socket | None = self._connection.sock
+            sock: socket.socket | None = self._connection.sock
         if sock is not None:
-            try:
+            # It may have ended by itself.
+            with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                # It has ended by itself.
-                pass
+
+    def forget(self) -> None:
+        """In a forked child: the stream is the parent's."""
+        _let_go(self._connection)

@@ -20,33 +20,36 @@ class Spool:
     """One process's spool."""
 
     def __init__(self, path: str, fresh: bool) -> None:
-        """`fresh`: a file beside the path, as a forked child has it."""
+        """`fresh`: a file beside the path, as a forked child has it; nothing is made before the first writing."""
         self._base = path
-        self._lock: int | None = None
-        self.path = path
-        if not fresh:
-            self._lock = _claim(path)
-        if self._lock is None:
-            self.path = f"{path}.{os.getpid()}-{secrets.token_hex(4)}"
-            self._lock = _claim(self.path)
+        self._lock = None if fresh else _claim(path)
+        self.path = path if self._lock is not None else f"{path}.{os.getpid()}-{secrets.token_hex(4)}"
 
     def found(self) -> Iterator[bytes]:
         """The spools of processes that have ended. One is gone when the next is asked for, so write your own first."""
-        for path in [self._base, *sorted(glob.glob(glob.escape(self._base) + ".*-????????"))]:
-            lock = None if path == self.path else _claim(path)
-            if lock is None and path != self.path:
-                continue
+        if self.path == self._base:
             with contextlib.suppress(FileNotFoundError):
-                with open(path, "rb") as file:
-                    content = file.read()
-                yield content
-                if path != self.path:
-                    os.unlink(path)
-            if lock is not None:
+                yield _read(self._base)
+        beside = glob.escape(self._base) + ".*-????????"
+        locks = (name.removesuffix(".lock") for name in glob.glob(f"{beside}.lock"))
+        for path in sorted({*glob.glob(beside), *locks} - {self.path}):
+            lock = _claim(path)
+            if lock is None:
+                continue
+            try:
+                # A process may have ended before it wrote, or while it did.
+                with contextlib.suppress(FileNotFoundError):
+                    yield _read(path)
+                for name in (path, f"{path}.new"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name)
+            finally:
                 _release(path, lock)
 
     def write(self, content: bytes) -> None:
         """Replaces it as a whole: a process killed meanwhile leaves the old one."""
+        if self._lock is None:
+            self._lock = _claim(self.path)
         new = f"{self.path}.new"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
@@ -68,16 +71,31 @@ class Spool:
             self._lock = None
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def _claim(path: str) -> int | None:
     """The lock of a spool; None when a living process has it."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    if fcntl is not None:
+    name = f"{path}.lock"
+    while True:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        if fcntl is None:
+            return descriptor
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            # Whoever had it may have removed the file meanwhile: a lock on a file without a name keeps nobody out.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(name)):
+                    return descriptor
+        except BlockingIOError:
             os.close(descriptor)
             return None
-    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def _release(path: str, descriptor: int) -> None:

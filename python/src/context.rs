@@ -17,7 +17,15 @@ use crate::attributes::Read;
 pub struct Context {
     pub inner: CoreContext,
     unusable: Vec<String>,
+    records: Records,
     fitted: ArcSwapOption<Fitted>,
+}
+
+/// Stored assignments and forced variations, as they were handed in.
+#[derive(Default)]
+struct Records {
+    sticky: Vec<StickyRecord>,
+    forced: Vec<(String, String)>,
 }
 
 struct Fitted {
@@ -26,14 +34,6 @@ struct Fitted {
 }
 
 impl Context {
-    pub fn with_core(inner: CoreContext, unusable: Vec<String>) -> Self {
-        Self {
-            inner,
-            unusable,
-            fitted: ArcSwapOption::empty(),
-        }
-    }
-
     /// Calls `decide` with the slots for this snapshot: made at the first call, kept until the snapshot changes.
     #[inline]
     pub fn with_slots<T>(&self, snapshot: &Arc<Snapshot>, decide: impl FnOnce(&Slots) -> T) -> T {
@@ -90,16 +90,30 @@ impl Context {
                 }
             }
         }
-        add_records(&mut inner, sticky, forced)?;
-        Ok(Self::with_core(inner, unusable))
+        let records = Records::of(sticky, forced)?;
+        records.add_to(&mut inner);
+        Ok(Self {
+            inner,
+            unusable,
+            records,
+            fitted: ArcSwapOption::empty(),
+        })
     }
 
-    /// The same context with further stored assignments and forced variations.
+    /// The same context with further stored assignments and forced variations; those it has already count before them.
     #[pyo3(signature = (*, sticky=None, forced=None))]
     fn with_records(&self, sticky: Option<&Bound<'_, PyAny>>, forced: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let mut records = Records::of(sticky, forced)?;
+        records.sticky.extend(self.records.sticky.iter().cloned());
+        records.forced.extend(self.records.forced.iter().cloned());
         let mut inner = self.inner.clone();
-        add_records(&mut inner, sticky, forced)?;
-        Ok(Self::with_core(inner, self.unusable.clone()))
+        records.add_to(&mut inner);
+        Ok(Self {
+            inner,
+            unusable: self.unusable.clone(),
+            records,
+            fitted: ArcSwapOption::empty(),
+        })
     }
 
     /// The attributes that are there and that no rule but `is_present` can use.
@@ -131,33 +145,42 @@ pub fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>>
     Ok(dict)
 }
 
-fn add_records(
-    inner: &mut CoreContext,
-    sticky: Option<&Bound<'_, PyAny>>,
-    forced: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    if let Some(sticky) = sticky.filter(|sticky| !sticky.is_none()) {
-        for record in sticky.try_iter()? {
-            let record = record?;
-            let field = |name: &str| {
-                record.get_item(name).map_err(|_| {
-                    PyValueError::new_err(format!(
-                        "a sticky record has experiment, phase, unit and variation; `{name}` is missing"
-                    ))
-                })
-            };
-            inner.set_sticky(StickyRecord {
-                experiment: field("experiment")?.extract()?,
-                phase: field("phase")?.extract()?,
-                unit: field("unit")?.extract()?,
-                variation: field("variation")?.extract()?,
-            });
+impl Records {
+    fn of(sticky: Option<&Bound<'_, PyAny>>, forced: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let mut records = Self::default();
+        if let Some(sticky) = sticky.filter(|sticky| !sticky.is_none()) {
+            for record in sticky.try_iter()? {
+                let record = record?;
+                let field = |name: &str| {
+                    record.get_item(name).map_err(|_| {
+                        PyValueError::new_err(format!(
+                            "a sticky record has experiment, phase, unit and variation; `{name}` is missing"
+                        ))
+                    })
+                };
+                records.sticky.push(StickyRecord {
+                    experiment: field("experiment")?.extract()?,
+                    phase: field("phase")?.extract()?,
+                    unit: field("unit")?.extract()?,
+                    variation: field("variation")?.extract()?,
+                });
+            }
+        }
+        if let Some(forced) = forced.filter(|forced| !forced.is_none()) {
+            for (flag, variation) in &dict_of(forced)? {
+                records.forced.push((flag.extract()?, variation.extract()?));
+            }
+        }
+        Ok(records)
+    }
+
+    /// Of two for one experiment or flag the later counts.
+    fn add_to(&self, context: &mut CoreContext) {
+        for record in &self.sticky {
+            context.set_sticky(record.clone());
+        }
+        for (flag, variation) in &self.forced {
+            context.set_forced(flag, variation);
         }
     }
-    if let Some(forced) = forced.filter(|forced| !forced.is_none()) {
-        for (flag, variation) in &dict_of(forced)? {
-            inner.set_forced(&flag.extract::<String>()?, &variation.extract::<String>()?);
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! A manifest in memory, and decisions by it: no network, no clock but the caller's, no exposures.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evenhand_core::envelope::{Held, open_envelope};
 use evenhand_core::id_list::IdList;
@@ -21,7 +21,8 @@ pub struct Engine {
     keys: Option<KeySet>,
     environment: Option<String>,
     audience: Option<Audience>,
-    /// Between updates only: no decision takes it.
+    /// For moments between updates: no decision takes it, nothing compiles under it (a fork would leave a child with a lock that
+    /// nobody gives back), and no Python runs under it.
     held: Mutex<State>,
 }
 
@@ -29,11 +30,13 @@ pub struct Engine {
 struct State {
     held: Option<Held>,
     lists: Lists,
-    report: Report,
+    report: Arc<Report>,
+    /// How many updates there were.
+    updates: u64,
 }
 
-/// Id lists by their address.
-#[derive(Default)]
+/// Id lists by their address. Cloning shares them.
+#[derive(Clone, Default)]
 struct Lists(HashMap<String, IdList>);
 
 impl ListSource for Lists {
@@ -69,19 +72,62 @@ pub fn audience_of(name: Option<&str>) -> PyResult<Option<Audience>> {
 }
 
 impl Engine {
-    fn take(&self, bytes: &[u8]) -> Result<Arc<Snapshot>, (String, String)> {
-        let mut state = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+    fn compile(
+        &self,
+        bytes: &[u8],
+        held: Option<&Held>,
+        lists: &Lists,
+    ) -> Result<(Arc<Snapshot>, Held, Report), (String, String)> {
         let told = |error: &dyn std::fmt::Display, code: &str| (code.to_owned(), error.to_string());
-        let opened = open_envelope(bytes, self.keys.as_ref(), state.held.as_ref())
-            .map_err(|error| told(&error, error.code()))?;
+        let opened = open_envelope(bytes, self.keys.as_ref(), held).map_err(|error| told(&error, error.code()))?;
         opened
             .is_for(self.environment.as_deref(), self.audience)
             .map_err(|error| told(&error, error.code()))?;
+        let held = opened.held();
         let (snapshot, report) =
-            Snapshot::compile(opened.manifest, &state.lists).map_err(|error| told(&error, "manifest_error"))?;
-        state.held = Some(opened.held());
-        state.report = report;
-        Ok(Arc::new(snapshot))
+            Snapshot::compile(opened.manifest, lists).map_err(|error| told(&error, "manifest_error"))?;
+        Ok((Arc::new(snapshot), held, report))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.state().report)
+    }
+
+    fn update(&self, py: Python<'_>, evaluator: &Evaluator, manifest: &[u8]) -> PyResult<()> {
+        loop {
+            let (held, lists, updates) = {
+                let state = self.state();
+                (state.held.clone(), state.lists.clone(), state.updates)
+            };
+            let (snapshot, held, report) = raising(|| {
+                py.detach(|| self.compile(manifest, held.as_ref(), &lists))
+                    .map_err(ManifestError::new_err)
+            })?;
+            let loaded = Arc::new(Loaded::new(py, snapshot));
+            let mut state = self.state();
+            if state.updates != updates {
+                // Another thread's manifest came first: this one is judged anew beside it.
+                continue;
+            }
+            state.updates = updates.wrapping_add(1);
+            state.held = Some(held);
+            state.report = Arc::new(report);
+            evaluator.loaded.store(Some(loaded));
+            return Ok(());
+        }
+    }
+
+    fn take_list(&self, py: Python<'_>, blob: &[u8]) -> PyResult<()> {
+        let list = raising(|| {
+            py.detach(|| IdList::open_any(blob.into()))
+                .map_err(|error| ManifestError::new_err(("bad_list", error.to_string())))
+        })?;
+        self.state().lists.0.insert(list.sha256().to_owned(), list);
+        Ok(())
     }
 }
 
@@ -106,7 +152,7 @@ impl Engine {
             held: Mutex::default(),
         };
         for list in id_lists.into_iter().flatten() {
-            engine.add_list(&list)?;
+            engine.take_list(py, &list)?;
         }
         if let Some(manifest) = manifest {
             engine.update(py, &evaluator, manifest)?;
@@ -115,12 +161,8 @@ impl Engine {
     }
 
     /// Takes the blob of an id list, for manifests handed in afterwards. Raises `ManifestError` when it is none.
-    fn add_list(&self, blob: &[u8]) -> PyResult<()> {
-        let list =
-            IdList::open_any(blob.into()).map_err(|error| ManifestError::new_err(("bad_list", error.to_string())))?;
-        let mut state = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        state.lists.0.insert(list.sha256().to_owned(), list);
-        Ok(())
+    fn add_list(&self, py: Python<'_>, blob: &[u8]) -> PyResult<()> {
+        self.take_list(py, blob)
     }
 
     /// Puts a manifest, bare or signed, in the place of the one held, as a whole. Raises `ManifestError` when it is refused; the
@@ -131,8 +173,8 @@ impl Engine {
 
     /// What did not compile in the manifest held: that flag answers `off` with UNSUPPORTED, the others are as ever.
     fn faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let state = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = state.report.faults.iter().map(|fault| {
+        let report = self.report();
+        let faults = report.faults.iter().map(|fault| {
             let dict = PyDict::new(py);
             dict.set_item("flag", fault.flag.as_deref())?;
             dict.set_item("path", &fault.path)?;
@@ -147,8 +189,7 @@ impl Engine {
 
     /// The keys of the flags that did not compile, in byte order.
     fn unsupported(&self) -> Vec<String> {
-        let state = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keys: Vec<String> = state.report.unsupported().map(str::to_owned).collect();
+        let mut keys: Vec<String> = self.report().unsupported().map(str::to_owned).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -156,8 +197,8 @@ impl Engine {
 
     /// Id lists that the manifest names and that were not there, or refused: flags that need them answer NOT_READY.
     fn missing_lists<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let state = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = state.report.missing_lists.iter().map(|list| {
+        let report = self.report();
+        let missing = report.missing_lists.iter().map(|list| {
             let dict = PyDict::new(py);
             dict.set_item("list", &list.list)?;
             dict.set_item("sha256", &list.sha256)?;
@@ -165,13 +206,5 @@ impl Engine {
             Ok(dict)
         });
         missing.collect()
-    }
-}
-
-impl Engine {
-    fn update(&self, py: Python<'_>, evaluator: &Evaluator, manifest: &[u8]) -> PyResult<()> {
-        let snapshot = raising(|| py.detach(|| self.take(manifest)).map_err(ManifestError::new_err))?;
-        evaluator.loaded.store(Some(Arc::new(Loaded::new(py, snapshot))));
-        Ok(())
     }
 }

@@ -60,17 +60,18 @@ impl Session {
         let result = slf
             .py()
             .detach(|| guarded(|| work(&mut this.core.lock().unwrap_or_else(PoisonError::into_inner))));
-        let (number, snapshot) = {
-            let core = this.lock(slf.py());
-            (core.snapshots(), core.snapshot())
-        };
-        if this.snapshots.swap(number, Ordering::AcqRel) != number
-            && let Some(snapshot) = snapshot
         {
-            slf.as_super()
-                .get()
-                .loaded
-                .store(Some(Arc::new(Loaded::new(slf.py(), snapshot))));
+            // Under the lock, or of two updates the older could be put in use last.
+            let core = this.lock(slf.py());
+            let number = core.snapshots();
+            if this.snapshots.swap(number, Ordering::AcqRel) != number
+                && let Some(snapshot) = core.snapshot()
+            {
+                slf.as_super()
+                    .get()
+                    .loaded
+                    .store(Some(Arc::new(Loaded::new(slf.py(), snapshot))));
+            }
         }
         result.map_err(|panic| fault(&panic))
     }

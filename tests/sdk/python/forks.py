@@ -1,0 +1,152 @@
+"""Forks against a running server: no exposure twice, none lost, no event id in two processes.
+
+python forks.py small|full [WORD …]
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+from evenhand import Client
+from forking import PER_PROCESS
+from served import HERE, HOUR_MS, Shop, finished, python, run
+
+
+def options(shop: Shop, **more: object) -> dict[str, object]:
+    return {"url": shop.base, "key": shop.key, "flush_interval_ms": HOUR_MS, **more}
+
+
+def forked(shop: Shop, program: str, acts: int) -> None:
+    """Each process's events arrive, once, and nobody sends another's."""
+    before, twice, bought, exposures = shop.units(), shop.duplicates(), shop.rows("purchase"), shop.rows("$exposure")
+    ids = finished(python(str(HERE / "forking.py"), program, json.dumps(options(shop)))).split()
+    events = acts * PER_PROCESS
+    shop.equal(len(ids), events, "every process tracks its events")
+    shop.equal(len(set(ids)), events, "no id is drawn in two processes")
+    shop.eventually(shop.units, lambda found: found == before + events, "every unit is counted")
+    shop.eventually(lambda: shop.rows("purchase"), lambda found: found == bought + events, "every event has arrived")
+    # A child decides again for the units that its parent had decided for: those exposures are the parent's.
+    shop.equal(shop.rows("$exposure"), exposures + events, "every unit is exposed once")
+    shop.equal(shop.duplicates(), twice, "nothing was sent by two processes")
+    stored = {row[0] for row in shop.sql("SELECT event_id FROM events WHERE event_name = 'purchase'")}
+    shop.check(set(ids) <= stored, "the ids that arrived are those that were given", len(set(ids) - stored))
+
+
+def nested(shop: Shop) -> None:
+    forked(shop, "nested", 3)
+
+
+def processes(shop: Shop) -> None:
+    forked(shop, "process", 6)
+
+
+def pool(shop: Shop) -> None:
+    forked(shop, "pool", 7)
+
+
+def terminated(shop: Shop) -> None:
+    twice, exposures = shop.duplicates(), shop.rows("$exposure")
+    spool = shop.directory / "killed" / "spool"
+    spool.parent.mkdir()
+    killed = python(str(HERE / "forking.py"), "terminated", json.dumps(options(shop, spool=str(spool))))
+    ids = (killed.communicate(timeout=60)[0]).split()
+    shop.equal(killed.returncode, -signal.SIGKILL, "it kills itself")
+    shop.equal(len(set(ids)), 5 * PER_PROCESS, "five acts in three processes")
+    shop.equal(shop.sql(f"SELECT count(*) FROM events WHERE event_id IN ({','.join(map(repr, ids))})"), [[0]], "nothing was sent")
+    client = Client(shop.base, shop.key, spool=spool)
+    shop.equal(client.telemetry()["events"]["restored"], len(ids), "all of it comes back from the spools")
+    later = [client.track("purchase", {"user_id": f"later-{number}"}) for number in range(PER_PROCESS)]
+    shop.check(not set(later) & set(ids), "ids drawn after a restore are new", later[0])
+    shop.check(client.flush(), "it is delivered", client.telemetry())
+    client.close()
+    shop.equal(sorted(path.name for path in spool.parent.iterdir()), ["spool"], "the files of the dead are gone")
+    shop.eventually(lambda: shop.rows("$exposure"), lambda found: found == exposures + len(ids), "every unit is exposed once")
+    shop.equal(shop.duplicates(), twice, "nothing was sent twice")
+    again = Client(shop.base, shop.key, spool=spool)
+    shop.equal(again.telemetry()["events"]["restored"], 0, "and never again")
+    again.close()
+
+
+def copied(shop: Shop) -> None:
+    """A spool restored by two processes (a copied disk): the old ids are one event each, the new ones all differ."""
+    before = shop.rows("note")
+    spools = [shop.directory / "copy-1", shop.directory / "copy-2"]
+    script = (
+        "import json, sys, time; from evenhand import Client; o = json.loads(sys.argv[1]); c = Client(**o); assert c.wait_ready(20)\n"
+        "print('\\n'.join(c.track('note', {'user_id': 'n'}) for _ in range(50)), flush=True)\n"
+
+    )
+    first = python("-c", script + "time.sleep(60)", json.dumps(options(shop, spool=str(spools[0]))))
+    assert first.stdout is not None
+    ids = [first.stdout.readline().strip() for _ in range(50)]
+    time.sleep(1.5)
+    first.kill()
+    first.wait()
+    shutil.copy(*spools)
+    for spool in spools:
+        ids += finished(python("-c", script, json.dumps(options(shop, spool=str(spool))))).split()
+    shop.equal(len(set(ids)), 150, "150 ids")
+    shop.eventually(lambda: shop.rows("note"), lambda found: found == before + 150, "150 events")
+
+
+def busy(shop: Shop) -> None:
+    manifest = shop.directory / "busy.json"
+    manifest.write_text(shop.manifest())
+    # To nowhere: what 120 children have is theirs, and they leave by `os._exit`.
+    told = {"url": "http://127.0.0.1:9", "key": "k", "bootstrap": str(manifest), "flush_interval_ms": HOUR_MS}
+    finished(python(str(HERE / "forking.py"), "busy", json.dumps(told)), 240)
+
+
+def gunicorn(shop: Shop) -> str:
+    before, twice, exposures = shop.units(), shop.duplicates(), shop.rows("$exposure")
+    environment = {**os.environ, "EVENHAND_URL": shop.base, "EVENHAND_KEY": shop.key, "PYTHONPATH": str(HERE)}
+    command = ["-m", "gunicorn", "--preload", "--workers", "3", "--bind", "127.0.0.1:0", "gunicorn_shop:application"]
+    master = python(*command, env=environment, stderr=subprocess.PIPE)
+    try:
+        assert master.stderr is not None
+        address = next(line.split()[-2] for line in master.stderr if "Listening at" in line)
+        with concurrent.futures.ThreadPoolExecutor(8) as asking:
+            answers = list(asking.map(lambda number: ask(f"{address}/guest-{number}"), range(300)))
+        master.send_signal(signal.SIGTERM)
+        rest = master.communicate(timeout=60)[1]
+        shop.equal(master.returncode, 0, f"gunicorn ends well: {rest[-500:]}")
+    finally:
+        if master.poll() is None:
+            master.kill()
+            master.wait()
+    workers = {answer["pid"] for answer in answers}
+    shop.check(len(workers) >= 2 and answers[0]["master"] not in workers, "several workers answer", workers)
+    ids = [answer["id"] for answer in answers] + answers[0]["ids"]
+    shop.equal(len(set(ids)), 320, "no id is drawn in two processes")
+    shop.eventually(shop.units, lambda found: found == before + 320, "300 guests and the 20 of the master are counted")
+    shop.equal(shop.rows("$exposure"), exposures + 320, "by one exposure each")
+    shop.equal(shop.duplicates(), twice, "nothing was sent by two processes")
+    return f"{len(workers)} workers"
+
+
+def ask(address: str) -> dict[str, object]:
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        found: dict[str, object] = json.load(answer)
+        return found
+
+
+PROOFS = [
+    ("os.fork, and a fork of the fork", nested),
+    ("multiprocessing.Process, with a child of its own", processes),
+    ("multiprocessing.Pool", pool),
+    ("killed workers and parent: the next start delivers from all their spools", terminated),
+    ("a spool restored twice", copied),
+    ("two threads fork while four others work", busy),
+    ("gunicorn, preloaded, prefork", gunicorn),
+]
+
+if __name__ == "__main__":
+    run("forks", PROOFS)
