@@ -1,5 +1,7 @@
 """What both clients are: a session, and the thread that does what it asks for."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -9,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from . import _forks
 from ._errors import ManifestError
@@ -19,15 +21,28 @@ from ._native import Context, Decision, Session
 from ._spool import Spool
 from ._sticky import StickyRecord, StickyStore
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Attributes: TypeAlias = Mapping[str, Any]
 FlagType: TypeAlias = Literal["bool", "string", "int", "float", "json"]
 # How often a spool that has changed is written, in seconds.
 SPOOL_INTERVAL = 0.25
 
-try:
-    SDK = f"evenhand-python/{version('evenhand')}"
-except PackageNotFoundError:
-    SDK = "evenhand-python/0"
+
+def _sdk() -> str:
+    try:
+        return f"evenhand-python/{version('evenhand')}"
+    except PackageNotFoundError:
+        return "evenhand-python/0"
+
+
+SDK = _sdk()
+
+
+def _check_number(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ValueError(f"`{name}` is {number!r}: give it a whole number from 0 up, or leave it out")
 
 
 class BaseClient(Session):
@@ -48,7 +63,9 @@ class BaseClient(Session):
         overrides: Mapping[str, str] | None = None,
         timeout: float = 10.0,
         **numbers: int,
-    ) -> "BaseClient":
+    ) -> Self:
+        for name, number in numbers.items():
+            _check_number(name, number)
         return super().__new__(
             cls,
             os.urandom(16),

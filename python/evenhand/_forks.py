@@ -23,7 +23,7 @@ class Forked(Protocol):
 _alive: "weakref.WeakSet[Any]" = weakref.WeakSet()
 # Two threads may fork at once: the second waits, or it would give back what the first has taken.
 _fork = threading.Lock()
-_forking: list[Forked] = []
+_forking: list[Any] = []
 
 
 def watch(client: Forked) -> None:

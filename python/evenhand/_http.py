@@ -29,14 +29,18 @@ class Server:
     """Where requests go."""
 
     def __init__(self, url: str, key: str, user_agent: str, timeout: float) -> None:
+        wrong = f"`url` is {url!r}: give the server's address, such as https://flags.example.com"
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"`url` is {url!r}: give the server's address, such as https://flags.example.com")
+            raise ValueError(wrong)
+        try:
+            self._scheme, self._host, self._port = parts.scheme, parts.hostname, parts.port
+        except ValueError as error:
+            raise ValueError(f"{wrong} ({error})") from error
         if not re.fullmatch(r"[\x21-\x7e]+", key):
             raise ValueError("`key` must be the environment's server or client key, printable ASCII without blanks")
         if not timeout > 0:
             raise ValueError(f"`timeout` is {timeout!r}: give the seconds that a request may take, more than 0")
-        self._scheme, self._host, self._port = parts.scheme, parts.hostname, parts.port
         self.path = parts.path.rstrip("/")
         self.key = key
         self._headers = {"Authorization": f"Bearer {key}", "User-Agent": user_agent, "Accept-Encoding": "gzip"}

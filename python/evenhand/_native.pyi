@@ -3,6 +3,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
+from typing_extensions import Self, disjoint_base
+
 __all__ = [
     "Bucket",
     "Context",
@@ -78,6 +80,7 @@ class Decision:
     @property
     def packed(self) -> int: ...
 
+@disjoint_base
 class Evaluator:
     def evaluate(
         self, flag: str, context: Context | _Attributes, now_ms: int | None = None, type: _Type | None = None
@@ -97,6 +100,7 @@ class Evaluator:
     def flags(self) -> list[str]: ...
     def unusable_attributes(self) -> dict[str, int]: ...
 
+@disjoint_base
 class Engine(Evaluator):
     def __new__(
         cls,
@@ -106,7 +110,7 @@ class Engine(Evaluator):
         environment: str | None = None,
         audience: Literal["server", "client"] | None = None,
         id_lists: Sequence[bytes] | None = None,
-    ) -> Engine: ...
+    ) -> Self: ...
     def add_list(self, blob: bytes) -> None: ...
     def update_manifest(self, manifest: bytes) -> None: ...
     def faults(self) -> list[dict[str, Any]]: ...
@@ -128,11 +132,10 @@ class OverrideResult:
     @property
     def message(self) -> str | None: ...
 
-def verify_override(
-    token: str, keys: Sequence[str], environment: str, now_ms: int | None = None
-) -> OverrideResult: ...
+def verify_override(token: str, keys: Sequence[str], environment: str, now_ms: int | None = None) -> OverrideResult: ...
 def _panic_for_tests() -> None: ...
 
+@disjoint_base
 class Session(Evaluator):
     def __new__(
         cls,
@@ -145,7 +148,7 @@ class Session(Evaluator):
         fetch: bool = True,
         stream: bool = False,
         numbers: dict[str, int] | None = None,
-    ) -> Session: ...
+    ) -> Self: ...
     def update_manifest(self, manifest: bytes) -> None: ...
     def add_list(self, blob: bytes) -> bool: ...
     def telemetry(self) -> dict[str, Any]: ...

@@ -204,7 +204,7 @@ impl Session {
 
     /// The unit ids, as text, that a context has for the manifest's unit types.
     fn _unit_ids(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let units = units_of(context, slf.get().lock(slf.py()).unit_types().to_vec())?;
+        let units = units_of(context, slf.get().unit_types(slf.py()))?;
         let mut ids = Vec::new();
         for (_, value) in &units {
             let mut buffer = DecimalBuffer::new();
@@ -226,8 +226,7 @@ impl Session {
         timestamp_ms: Option<i64>,
     ) -> PyResult<String> {
         let py = slf.py();
-        let types = slf.get().lock(py).unit_types().to_vec();
-        let units = units_of(context, types)?;
+        let units = units_of(context, slf.get().unit_types(py))?;
         let units: Vec<(&str, Value<'_>)> = units.iter().map(|(name, value)| (name.as_str(), view(value))).collect();
         let decimal;
         let value = match value {
@@ -451,6 +450,16 @@ impl Session {
 }
 
 impl Session {
+    /// What `track` takes from a context. Before the first manifest nothing else is known.
+    fn unit_types(&self, py: Python<'_>) -> Vec<String> {
+        let types = self.lock(py).unit_types().to_vec();
+        if types.is_empty() {
+            vec!["user_id".to_owned()]
+        } else {
+            types
+        }
+    }
+
     fn release(&self) -> Option<HeldOverFork> {
         HELD.with_borrow_mut(|held| {
             let at = held.iter().position(|one| Arc::ptr_eq(&one._core, &self.core))?;

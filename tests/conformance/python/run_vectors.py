@@ -1,6 +1,7 @@
 """Carries out every vector through the package's public API and writes what came of it, one JSON object a line."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import sys
@@ -43,11 +44,9 @@ def decision_lines(document: Any) -> Iterator[dict[str, Any]]:
     for group in document["groups"]:
         engine = evenhand.Engine()
         for blob in group.get("lists", {}).values():
-            try:
+            # A refused blob counts as not supplied.
+            with contextlib.suppress(evenhand.ManifestError):
                 engine.add_list(base64.b64decode(blob))
-            except evenhand.ManifestError:
-                # A refused blob counts as not supplied.
-                pass
         taken = accepts(engine, group["manifest"])
         yield {
             "group": group["name"],
@@ -64,7 +63,9 @@ def decision_lines(document: Any) -> Iterator[dict[str, Any]]:
             reused = evenhand.Context(attributes, sticky=case.get("sticky"), forced=case.get("forced"))
             again = engine.evaluate(case["flag"], reused, case["now_ms"], case.get("type"))
             if facts(again) != facts(decision):
-                raise SystemExit(f"{group['name']}/{case['name']}: a dict gives {facts(decision)}, a Context {facts(again)}")
+                raise SystemExit(
+                    f"{group['name']}/{case['name']}: a dict gives {facts(decision)}, a Context {facts(again)}"
+                )
             yield {"group": group["name"], "case": case["name"], "decision": facts(decision)}
 
 
@@ -188,7 +189,11 @@ def ecmascript(number: float) -> str:
     fraction = fraction.rstrip("0") if fraction.strip("0") else ""
     digits = (whole + fraction).lstrip("0")
     # The value is 0.digits times 10^point.
-    point = len(whole) + int(exponent or 0) if whole != "0" else int(exponent or 0) - (len(fraction) - len(fraction.lstrip("0")))
+    point = (
+        len(whole) + int(exponent or 0)
+        if whole != "0"
+        else int(exponent or 0) - (len(fraction) - len(fraction.lstrip("0")))
+    )
     digits = digits.rstrip("0")
     if len(digits) <= point <= 21:
         return digits + "0" * (point - len(digits))

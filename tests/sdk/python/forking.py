@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 from evenhand import Client
 
@@ -130,7 +131,7 @@ def busy(options: dict[str, object]) -> None:
     """Forks from two threads while others decide, track, update and wait: no child finds a lock that nobody gives back."""
     client = begin(options)
     second = begin(options)
-    manifest = open(str(options["bootstrap"]), "rb").read()
+    manifest = Path(str(options["bootstrap"])).read_bytes()
     over = threading.Event()
 
     def repeat(work: object) -> None:
@@ -154,7 +155,11 @@ def busy(options: dict[str, object]) -> None:
             if child == 0:
                 signal.alarm(20)
                 good = client.decide("checkout", {"user_id": f"child-{number}"}).reason == "SPLIT"
-                good = good and second.track("note", {"user_id": "child"}) is not None and client.telemetry()["held_events"] > 0
+                good = (
+                    good
+                    and second.track("note", {"user_id": "child"}) is not None
+                    and client.telemetry()["held_events"] > 0
+                )
                 client.update_manifest(manifest)
                 os._exit(0 if good else 3)
             _, status = os.waitpid(child, 0)

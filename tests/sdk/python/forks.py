@@ -13,9 +13,9 @@ import signal
 import subprocess
 import time
 import urllib.request
-from pathlib import Path
 
 from evenhand import Client
+
 from forking import PER_PROCESS
 from served import HERE, HOUR_MS, Shop, finished, python, run
 
@@ -60,7 +60,11 @@ def terminated(shop: Shop) -> None:
     ids = (killed.communicate(timeout=60)[0]).split()
     shop.equal(killed.returncode, -signal.SIGKILL, "it kills itself")
     shop.equal(len(set(ids)), 5 * PER_PROCESS, "five acts in three processes")
-    shop.equal(shop.sql(f"SELECT count(*) FROM events WHERE event_id IN ({','.join(map(repr, ids))})"), [[0]], "nothing was sent")
+    shop.equal(
+        shop.sql(f"SELECT count(*) FROM events WHERE event_id IN ({','.join(map(repr, ids))})"),
+        [[0]],
+        "nothing was sent",
+    )
     client = Client(shop.base, shop.key, spool=spool)
     shop.equal(client.telemetry()["events"]["restored"], len(ids), "all of it comes back from the spools")
     later = [client.track("purchase", {"user_id": f"later-{number}"}) for number in range(PER_PROCESS)]
@@ -68,7 +72,9 @@ def terminated(shop: Shop) -> None:
     shop.check(client.flush(), "it is delivered", client.telemetry())
     client.close()
     shop.equal(sorted(path.name for path in spool.parent.iterdir()), ["spool"], "the files of the dead are gone")
-    shop.eventually(lambda: shop.rows("$exposure"), lambda found: found == exposures + len(ids), "every unit is exposed once")
+    shop.eventually(
+        lambda: shop.rows("$exposure"), lambda found: found == exposures + len(ids), "every unit is exposed once"
+    )
     shop.equal(shop.duplicates(), twice, "nothing was sent twice")
     again = Client(shop.base, shop.key, spool=spool)
     shop.equal(again.telemetry()["events"]["restored"], 0, "and never again")
@@ -82,7 +88,6 @@ def copied(shop: Shop) -> None:
     script = (
         "import json, sys, time; from evenhand import Client; o = json.loads(sys.argv[1]); c = Client(**o); assert c.wait_ready(20)\n"
         "print('\\n'.join(c.track('note', {'user_id': 'n'}) for _ in range(50)), flush=True)\n"
-
     )
     first = python("-c", script + "time.sleep(60)", json.dumps(options(shop, spool=str(spools[0]))))
     assert first.stdout is not None

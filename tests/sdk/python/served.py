@@ -71,7 +71,9 @@ class Shop(World):
         """The results come to so many units, each by one exposure, and stay there."""
         self.eventually(self.units, lambda found: found == units, f"{units} units are counted")
         if conversions is not None:
-            self.eventually(self.conversions, lambda found: found == conversions, f"{conversions} conversions are counted")
+            self.eventually(
+                self.conversions, lambda found: found == conversions, f"{conversions} conversions are counted"
+            )
         self.equal(self.rows("$exposure"), units, "there is one exposure a unit")
 
 

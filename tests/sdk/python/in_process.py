@@ -1,0 +1,251 @@
+"""What needs no server: a panic, memory, the interpreter's lock, updates while threads decide, the time of an import.
+
+python in_process.py small|full
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from evenhand import Client, Context, Engine, EvenhandError
+from evenhand._native import _panic_for_tests
+
+from manifests import manifest
+from served import figures
+
+FULL = sys.argv[1] == "full"
+MEGABYTE = 1 << 20
+
+
+def check(holds: bool, what: str, found: object = "") -> None:
+    if not holds:
+        raise AssertionError(f"{what}; found: {found!r}")
+
+
+def panic() -> None:
+    for _ in range(3):
+        try:
+            _panic_for_tests()
+        except EvenhandError as error:
+            check("deliberate panic" in str(error), "the message says what", str(error))
+        else:
+            check(False, "the panic is raised")
+    check(Engine(manifest(1)).evaluate("flag-0", {"user_id": "u"}).reason == "SPLIT", "decisions go on")
+
+
+def resident() -> int:
+    gc.collect()
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory() -> str:
+    """1,000,000 decisions and 1,000 updates, in four parts, after a round that fills what is bounded."""
+    engine = Engine(manifest(1))
+    client = Client("http://127.0.0.1:9", "k", bootstrap=manifest(1), dedupe_capacity=1_000, queue_max_events=100)
+    kept = Context({"user_id": "kept", "country": "NZ", "age": 30, "tags": ["a", "b"]})
+    version = 1
+
+    def part(decisions: int, updates: int) -> None:
+        nonlocal version
+        for number in range(decisions):
+            attributes = {"user_id": f"user-{number}", "country": "NZ", "age": number % 90, "tags": ["a", "b"]}
+            flag = f"flag-{number % 200}"
+            match number % 4:
+                case 0:
+                    client.decide(flag, attributes)
+                case 1:
+                    engine.evaluate(flag, attributes)
+                case 2:
+                    engine.evaluate(flag, kept)
+                case _:
+                    engine.evaluate(flag, Context(attributes))
+        for _ in range(updates):
+            version += 1
+            bytes_ = manifest(version)
+            engine.update_manifest(bytes_)
+            client.update_manifest(bytes_)
+            engine.evaluate_all(kept)
+            engine.evaluate_many("flag-1", [kept, {"user_id": "u"}])
+
+    part(250_000, 250)
+    before = resident()
+    for _ in range(4):
+        part(250_000, 250)
+    grown = resident() - before
+    client.close(0.1)
+    # A leak of 8 bytes a decision, or of 5 % of a manifest an update, is more than this.
+    check(grown < 8 * MEGABYTE, "less than 8 MB more", f"{grown / MEGABYTE:.1f} MB")
+    figures("memory", grown_bytes=grown)
+    return f"{grown / MEGABYTE:.1f} MB more"
+
+
+class Counter(threading.Thread):
+    """Counts until it is told that it is over."""
+
+    count = 0
+    over = False
+
+    def run(self) -> None:
+        while not self.over:
+            self.count += 1
+
+
+def others_run() -> str:
+    """While a long call runs, a thread counts on."""
+    engine = Engine(manifest(1, 4_000))
+    contexts = [Context({"user_id": number, "country": "NZ", "age": 3}) for number in range(100_000)]
+    engine.evaluate_many("flag-1", contexts)
+    big = [manifest(version, 4_000) for version in range(2, 8)]
+    told = []
+    calls = [
+        ("evaluate_many", lambda number: engine.evaluate_many("flag-1", contexts), 6),
+        ("update_manifest", lambda number: engine.update_manifest(big[number]), 6),
+        ("evaluate_all", lambda number: engine.evaluate_all(contexts[number]), 200),
+    ]
+    for name, call, times in calls:
+        counter = Counter()
+        counter.start()
+        inside = []
+        took = 0.0
+        for number in range(times):
+            # Between two calls the other thread would get its turn anyway: only what it does inside counts.
+            first, began = counter.count, time.perf_counter()
+            call(number)
+            took += time.perf_counter() - began
+            inside.append(counter.count - first)
+        counter.over = True
+        counter.join()
+        check(sum(inside) > 0, f"a thread counts during {name}", inside)
+        told.append(f"{name} {sum(inside) / took / 1e6:.1f} million/s")
+    return ", ".join(told)
+
+
+def two_threads() -> str:
+    """Decisions of two threads together take no longer than one after the other: what holds both up is the interpreter."""
+    engine = Engine(manifest(1))
+    contexts = [Context({"user_id": number, "country": "NZ", "age": 3}) for number in range(20_000)]
+
+    def decide() -> None:
+        for context in contexts:
+            engine.evaluate("flag-1", context)
+
+    def together() -> float:
+        threads = [threading.Thread(target=decide) for _ in range(2)]
+        began = time.process_time()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.process_time() - began
+
+    def alone() -> float:
+        began = time.process_time()
+        decide()
+        decide()
+        return time.process_time() - began
+
+    ratio = min(together() for _ in range(15)) / min(alone() for _ in range(15))
+    check(ratio < 1.5, "two threads take the time of two runs", ratio)
+    figures("two threads", ratio=ratio)
+    return f"{ratio:.2f} of the time of two runs"
+
+
+def no_mixture() -> str:
+    """Version v gives everybody `even-…` or `odd-…`: a table of another version, or an index into one, would show."""
+    versions = 3_000 if FULL else 400
+    engine = Engine(manifest(1, 20, "odd"))
+    client = Client("http://127.0.0.1:9", "k", bootstrap=manifest(1, 20, "odd"))
+    context = Context({"user_id": "u", "country": "NZ"})
+    over = False
+    wrong: list[object] = []
+    decisions = [0] * 4
+
+    def decide(who: int) -> None:
+        last = 0
+        of = engine if who % 2 else client
+        while not over:
+            # More flags or fewer from version to version, so that an index means another flag.
+            for number in (0, 3, 7):
+                found = of.evaluate(f"flag-{number}", context if who < 2 else {"user_id": "u", "country": "NZ"})
+                version, value = found.manifest_version, found.value
+                right = ("odd" if version % 2 else "even", f"experiment-{number}")
+                if found.reason != "SPLIT" or (value[:-2], found.experiment) != right or version < last:
+                    wrong.append((version, last, value, found.reason, found.experiment))
+                    return
+                last = version
+                decisions[who] += 1
+
+    threads = [threading.Thread(target=decide, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    # Two threads update the same engine: the lower version is refused, or put in use before the higher.
+    refused = [0]
+
+    def update(first: int) -> None:
+        for version in range(first, versions, 2):
+            bytes_ = manifest(version, 10 + version % 13, "odd" if version % 2 else "even")
+            for of in (engine, client):
+                try:
+                    of.update_manifest(bytes_)
+                except EvenhandError:
+                    refused[0] += 1
+
+    updating = [threading.Thread(target=update, args=(first,)) for first in (2, 3)]
+    for thread in updating:
+        thread.start()
+    for thread in [*updating]:
+        thread.join()
+    over = True
+    for thread in threads:
+        thread.join()
+    client.close(0.1)
+    check(not wrong, "no decision is of two versions, and none goes back", wrong[:3])
+    check(all(decisions), "every thread decides", decisions)
+    check(
+        engine.manifest == client.manifest and engine.manifest["version"] == versions - 1,
+        "the last is in use",
+        (engine.manifest, client.manifest),
+    )
+    return f"{sum(decisions):,} decisions, {versions * 2} updates, {refused[0]} of them late and refused"
+
+
+def importing() -> str:
+    def milliseconds(code: str) -> float:
+        command = [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import time; b = time.perf_counter(); {code}; print(time.perf_counter() - b)",
+        ]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) * 1000
+
+    bare = statistics.median(milliseconds("import evenhand") for _ in range(11))
+    client = statistics.median(milliseconds("from evenhand import Client") for _ in range(11))
+    figures("import", evenhand_ms=bare, client_ms=client)
+    check(bare < 30, "the median of eleven is below 30 ms", bare)
+    return f"{bare:.1f} ms; with Client and its HTTP {client:.1f} ms"
+
+
+PROOFS = [
+    ("a panic inside becomes an exception, and the process lives", panic),
+    ("1,000,000 decisions and 1,000 updates leave no memory behind", memory),
+    ("other threads run during long calls", others_run),
+    ("two deciding threads don't wait for each other", two_threads),
+    ("updates while four threads decide never mix two snapshots", no_mixture),
+    ("the import takes less than 30 ms", importing),
+]
+
+if __name__ == "__main__":
+    for title, prove in PROOFS:
+        if len(sys.argv) > 2 and not any(word in title for word in sys.argv[2:]):
+            continue
+        began = time.monotonic()
+        detail = prove()
+        print(f"  {title} ({f'{detail}, ' if detail else ''}{time.monotonic() - began:.1f} s)", flush=True)
