@@ -60,6 +60,25 @@ export interface ClientOptions extends Pick<EngineOptions, 'keys' | 'environment
   readonly timeoutMs?: number;
 }
 
+const NUMBERS: readonly string[] = [
+  'pollIntervalMs',
+  'streamPollIntervalMs',
+  'announceJitterMs',
+  'backoffBaseMs',
+  'backoffMaxMs',
+  'deniedRetryMs',
+  'retryAfterMaxMs',
+  'reportTimeoutMs',
+  'staleAfterMs',
+  'dedupeCapacity',
+  'dedupeTtlMs',
+  'queueMaxEvents',
+  'queueMaxBytes',
+  'batchMaxEvents',
+  'batchMaxBytes',
+  'flushIntervalMs',
+] satisfies readonly (keyof SessionNumbers)[];
+
 const OTHERS: readonly string[] = [
   'url',
   'key',
@@ -76,17 +95,26 @@ const OTHERS: readonly string[] = [
 ] satisfies readonly (keyof ClientOptions)[];
 
 /**
- * The numbers, by the names the session has for them. What is not known here goes along: the session refuses it by name.
- * @throws TypeError for what is no whole number.
+ * The numbers, by the names the session has for them.
+ * @throws TypeError for an option there is not, and for what is no whole number.
  */
 export function sessionNumbers(options: ClientOptions): Record<string, number> {
   const numbers: Record<string, number> = {};
   for (const [name, value] of Object.entries(options)) {
     if (OTHERS.includes(name) || value === undefined) continue;
+    if (!NUMBERS.includes(name)) throw new TypeError(`there is no option \`${name}\`; there are ${[...OTHERS, ...NUMBERS].join(', ')}`);
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new TypeError(`\`${name}\` is ${String(value)}: give it a whole number from 0 up, or leave it out`);
     }
     numbers[name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = value;
   }
   return numbers;
+}
+
+/** An error of the session, which has other names for the options, in the names of `ClientOptions`. */
+export function inOurNames(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  error.message = error.message.replace(/`\w+`/g, camel);
+  return error;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type ClientOptions, sessionNumbers } from './client-options';
+import { type ClientOptions, inOurNames, sessionNumbers } from './client-options';
 import { type Attributes, Context, type StickyRecord } from './context';
 import { callersDefault, type Decision, type Json, originOf } from './decision';
 import { ManifestError } from './errors';
@@ -62,21 +62,7 @@ export class Client {
     this.#store = options.stickyStore;
     if (options.overrides !== undefined) this.#overrides = { ...options.overrides };
     const server = new Server(options.url, options.key, `${SDK} node/${process.versions.node}`, options.timeoutMs ?? 10_000);
-    this.#session = new NativeSession(
-      {
-        engine: {
-          keys: { ...options.keys },
-          ...(options.environment === undefined ? {} : { environment: options.environment }),
-          ...(options.audience === undefined ? {} : { audience: options.audience }),
-        },
-        sdk: SDK,
-        fetch: true,
-        stream: options.stream ?? true,
-        numbers: sessionNumbers(options),
-      },
-      randomBytes(16),
-      Date.now(),
-    );
+    this.#session = opened(options);
     this.#loop = new Loop(this.#session, server, this.#logger, () => this.#changed());
     if (options.bootstrap !== undefined) this.#bootstrap(options.bootstrap);
     if (options.spool !== undefined) this.#takeSpools(options.spool);
@@ -155,33 +141,35 @@ export class Client {
   }
 
   /** Decides a `bool` flag: its value, or `fallback`. */
-  booleanValue(flag: string, context: Context | Attributes, fallback: boolean): boolean {
-    return valueOr(this.decide(flag, context, { type: 'bool' }), fallback);
+  booleanValue(flag: string, context: Context | Attributes, fallback: boolean, options?: EvaluateOptions): boolean {
+    return valueOr(this.decide(flag, context, { ...options, type: 'bool' }), fallback);
   }
 
   /** Decides a `string` flag: its value, or `fallback`. */
-  stringValue(flag: string, context: Context | Attributes, fallback: string): string {
-    return valueOr(this.decide(flag, context, { type: 'string' }), fallback);
+  stringValue(flag: string, context: Context | Attributes, fallback: string, options?: EvaluateOptions): string {
+    return valueOr(this.decide(flag, context, { ...options, type: 'string' }), fallback);
   }
 
   /** Decides an `int` flag: its value, or `fallback`. */
-  intValue(flag: string, context: Context | Attributes, fallback: number): number {
-    return valueOr(this.decide(flag, context, { type: 'int' }), fallback);
+  intValue(flag: string, context: Context | Attributes, fallback: number, options?: EvaluateOptions): number {
+    return valueOr(this.decide(flag, context, { ...options, type: 'int' }), fallback);
   }
 
   /** Decides a `float` or `int` flag: its value, or `fallback`. */
-  floatValue(flag: string, context: Context | Attributes, fallback: number): number {
-    return valueOr(this.decide(flag, context, { type: 'float' }), fallback);
+  floatValue(flag: string, context: Context | Attributes, fallback: number, options?: EvaluateOptions): number {
+    return valueOr(this.decide(flag, context, { ...options, type: 'float' }), fallback);
   }
 
   /** Decides a `json` flag: its value (frozen), or `fallback`. */
-  jsonValue<T extends Json>(flag: string, context: Context | Attributes, fallback: T): T {
-    return valueOr(this.decide(flag, context, { type: 'json' }), fallback);
+  jsonValue<T extends Json>(flag: string, context: Context | Attributes, fallback: T, options?: EvaluateOptions): T {
+    return valueOr(this.decide(flag, context, { ...options, type: 'json' }), fallback);
   }
 
-  /** Queues an event of the units in a context; its id. What the server would refuse is logged, counted, and gives null. */
+  /** Queues an event of the units in a context; its id. What the server would refuse is logged, counted, and gives null; after `close` everything is. */
   track(name: string, context: Context | Attributes, options: TrackOptions = {}): string | null {
     try {
+      // It would be held for ever: nobody sends it, and the spool is written.
+      if (this.#loop.over) throw new Error('the client is closed; track before you close it');
       const { value, properties, timestamp } = options;
       if (typeof name !== 'string' || !isWellFormed(name)) throw new TypeError('the name of an event is text');
       if (value !== undefined && !['number', 'bigint', 'string'].includes(typeof value)) {
@@ -359,6 +347,8 @@ export class Client {
 
   #until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
     if (holds()) return Promise.resolve(true);
+    // Nothing changes any more in a closed client.
+    if (this.#loop.over) return Promise.resolve(false);
     return new Promise((resolve) => {
       const done = (held: boolean): void => {
         clearTimeout(timer);
@@ -444,6 +434,29 @@ export class Client {
       const seen = this.#unusable.get(name);
       if (seen !== undefined || this.#unusable.size < MAX_UNUSABLE_NAMES) this.#unusable.set(name, (seen ?? 0) + 1);
     }
+  }
+}
+
+/** @throws Error for a key or a number that can't be right. */
+function opened(options: ClientOptions): NativeSession {
+  try {
+    return new NativeSession(
+      {
+        engine: {
+          keys: { ...options.keys },
+          ...(options.environment === undefined ? {} : { environment: options.environment }),
+          ...(options.audience === undefined ? {} : { audience: options.audience }),
+        },
+        sdk: SDK,
+        fetch: true,
+        stream: options.stream ?? true,
+        numbers: sessionNumbers(options),
+      },
+      randomBytes(16),
+      Date.now(),
+    );
+  } catch (error) {
+    throw inOurNames(error);
   }
 }
 
