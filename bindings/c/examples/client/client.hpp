@@ -1,10 +1,7 @@
 // A whole client: evenhand::Session, a thread that does what the session asks for over libcurl, a spool file, a sticky store.
 //
-//   shop::ClientOptions options;
-//   options.url = "https://flags.example.com";
-//   options.key = "your server key";
-//   shop::Client client(std::move(options));
-//   client.ready(std::chrono::seconds(10));
+//   shop::Client client({"https://flags.example.com", "your server key"});
+//   client.ready(std::chrono::seconds(5));
 //
 // Copy it, or take it as it is. After a fork, make one in the child: the parent's thread is not there.
 #pragma once
@@ -39,25 +36,25 @@ struct ClientOptions {
   // The server's address, such as https://flags.example.com, and the environment's server key (or client key; then without stream).
   std::string url, key;
   // The publisher's public keys by id: only manifests signed by one of them are taken.
-  std::map<std::string, std::string> keys;
+  std::map<std::string, std::string> keys = {};
   // Refuse manifests of others.
-  std::optional<std::string> environment, audience;
+  std::optional<std::string> environment = {}, audience = {};
   // Hear of changes by push.
   bool stream = true;
   // A manifest to begin with: its bytes, or the path of a file.
-  std::optional<std::string> bootstrap;
-  std::optional<std::filesystem::path> bootstrap_file;
+  std::optional<std::string> bootstrap = {};
+  std::optional<std::filesystem::path> bootstrap_file = {};
   // The path of a file that keeps manifest and undelivered events for the next start.
-  std::optional<std::filesystem::path> spool;
+  std::optional<std::filesystem::path> spool = {};
   // Where sticky assignments are kept. Without one there are none.
-  std::shared_ptr<evenhand::StickyStore> sticky_store;
+  std::shared_ptr<evenhand::StickyStore> sticky_store = {};
   // Variations by flag, for tests.
-  std::map<std::string, std::string> overrides;
-  Logger logger;
+  std::map<std::string, std::string> overrides = {};
+  Logger logger = {};
   // What a request may take.
   milliseconds timeout{10'000};
   // The numbers of docs/contract/session.md, "Options", such as {"poll_interval_ms", 30'000}.
-  std::map<std::string, std::uint64_t> numbers;
+  std::map<std::string, std::uint64_t> numbers = {};
 };
 
 // Made at once: wait for `ready`, or decide right away and get your defaults with reason NOT_READY. Any thread may use it.
