@@ -214,8 +214,8 @@ proof('what can\'t be right is refused by name; a denied key is told', async ({ 
   };
   refused({ url: 'flags.example.com' }, 'url');
   refused({ key: '' }, 'key');
-  refused({ pollIntervalMs: 1 }, 'poll_interval_ms');
-  refused({ pollInterval: 1 }, 'poll_interval');
+  refused({ pollIntervalMs: 1 }, '`pollIntervalMs`');
+  refused({ pollInterval: 1 }, 'no option `pollInterval`');
   const client = new Client({ url: world.url, key: 'wrong', logger });
   await eventually(() => told.some((line) => line.startsWith('error manifest_denied')), Boolean, 'the denial is told');
   await client.close(50);
