@@ -14,7 +14,9 @@ run(
   'napi',
   'build',
   '--platform',
-  '--release',
+  // What is shipped is what is measured and tested.
+  '--profile',
+  'dist',
   '--no-dts-cache',
   '--output-dir',
   'dist/native',
