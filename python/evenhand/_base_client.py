@@ -38,6 +38,8 @@ def _sdk() -> str:
 
 
 SDK = _sdk()
+# Looked up once: `super()` costs a decision half its time again.
+_evaluate = Session.evaluate
 
 
 def _check_number(name: str, number: object) -> None:
@@ -106,6 +108,7 @@ class BaseClient(Session):
         self._server = Server(url, key, f"{SDK} python/{platform.python_version()}", timeout)
         self._store = sticky_store
         self._overrides = dict(overrides or {})
+        self._plain = sticky_store is None and not overrides
         self._spool_path = None if spool is None else os.fspath(spool)
         self._file: Spool | None = None
         self._spool_state: tuple[object, float] = (None, 0.0)
@@ -124,7 +127,9 @@ class BaseClient(Session):
         self, flag: str, context: Context | Attributes, now_ms: int | None = None, type: FlagType | None = None
     ) -> Decision:
         """Evaluates a flag. No exposure is queued (see `decide`, `expose`), and nothing raised."""
-        return super().evaluate(flag, self._enriched(context), now_ms, type)
+        if not self._plain:
+            context = self._enriched(context)
+        return _evaluate(self, flag, context, now_ms, type)
 
     def evaluate_many(
         self, flag: str, contexts: Iterable[Context | Attributes], now_ms: int | None = None
@@ -144,7 +149,9 @@ class BaseClient(Session):
         self, flag: str, context: Context | Attributes, now_ms: int | None = None, type: FlagType | None = None
     ) -> Decision:
         """Evaluates a flag and queues its exposure. Nothing is raised: whatever breaks, there is a decision and its reason."""
-        decision, queued = self._decide(flag, self._enriched(context), now_ms, type)
+        if not self._plain:
+            context = self._enriched(context)
+        decision, queued = self._decide(flag, context, now_ms, type)
         if self._store is not None:
             self._keep(decision)
         if queued:
@@ -208,10 +215,11 @@ class BaseClient(Session):
         else:
             overrides[flag] = variation
         self._overrides = overrides
+        self._plain = self._store is None and not overrides
 
     def _enriched(self, context: Context | Attributes) -> Context | Attributes:
-        """The context with stored assignments and overrides; most clients have neither."""
-        if self._store is None and not self._overrides:
+        """The context with stored assignments and overrides; most clients have neither (`_plain`)."""
+        if self._plain:
             return context
         try:
             whole = context if isinstance(context, Context) else Context(context)

@@ -28,6 +28,9 @@ impl<'py> Read<'py> {
 
     /// Reads a value. No code of the value's own type runs: what is no str, bool, int, float, list or tuple is unusable.
     pub fn of(object: &Bound<'py, PyAny>) -> Self {
+        if object.is_instance_of::<PyString>() {
+            return Self::of_scalar(object);
+        }
         if let Ok(list) = object.cast::<PyList>() {
             return Self::list(list.len(), list.iter());
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use evenhand_core::{Arm, Decision as CoreDecision, FlagId, FlagValue, Packed, Reason};
+use evenhand_core::{Arm, Decision as CoreDecision, FlagId, Packed, Reason};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
-use crate::loaded::Loaded;
+use crate::loaded::{Loaded, Variation};
 
 /// What a flag gives a context, and why. Immutable.
 #[pyclass(frozen, module = "evenhand")]
@@ -68,14 +68,19 @@ impl Decision {
 
     /// The value as Python has it; none where the caller's default counts.
     pub fn native_value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(Some(match self.core().value {
-            None => return Ok(None),
-            Some(FlagValue::Bool(bool)) => bool.into_pyobject(py)?.to_owned().into_any(),
-            Some(FlagValue::Text(text, _)) => PyString::new(py, text).into_any(),
-            Some(FlagValue::Int(integer, _)) => integer.into_pyobject(py)?.into_any(),
-            Some(FlagValue::Float(number, _)) => number.into_pyobject(py)?.into_any(),
-            Some(FlagValue::Json(json)) => loads(py)?.call1((json,))?,
-        }))
+        let Some(variation) = self.made_variation() else {
+            return Ok(None);
+        };
+        if let Some(value) = &variation.value {
+            return Ok(Some(value.bind(py).clone()));
+        }
+        let json = self.core().value.map_or("null", |value| value.json());
+        loads(py)?.call1((json,)).map(Some)
+    }
+
+    fn made_variation(&self) -> Option<&Variation> {
+        let (loaded, id) = self.loaded.as_ref().zip(self.id)?;
+        loaded.variation(id, self.packed)
     }
 }
 
@@ -94,8 +99,8 @@ impl Decision {
 
     /// The variation's key; None where the caller's own default counts.
     #[getter]
-    fn variation(&self) -> Option<&str> {
-        self.core().variation
+    fn variation(&self, py: Python<'_>) -> Option<Py<PyString>> {
+        self.made_variation().map(|variation| variation.key.clone_ref(py))
     }
 
     /// The variation's value; None where the caller's own default counts. JSON is parsed anew at each look: change it freely.

@@ -107,7 +107,7 @@ impl Engine {
                 py.detach(|| self.compile(manifest, held.as_ref(), &lists))
                     .map_err(ManifestError::new_err)
             })?;
-            let loaded = Arc::new(Loaded::new(py, snapshot));
+            let loaded = Arc::new(Loaded::new(py, snapshot)?);
             let mut state = self.state();
             if state.updates != updates {
                 // Another thread's manifest came first: this one is judged anew beside it.

@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::attributes::DictAttributes;
-use crate::context::{Context, dict_of};
+use crate::context::{Context, Fitted, dict_of};
 use crate::decision::Decision;
 use crate::guard::{EvenhandError, guarded, raising};
 use crate::loaded::Loaded;
@@ -61,8 +61,10 @@ impl Evaluator {
         let Some(loaded) = guard.as_ref() else {
             return Decision::bare(flag, context, None, self.without);
         };
+        let decided = guarded(|| self.decide_with(loaded, flag, context, now_ms, expected));
+        // Behind the trip to the context's memory, which it would otherwise have to wait for.
         self.evaluations.fetch_add(1, Ordering::Relaxed);
-        match guarded(|| self.decide_with(loaded, flag, context, now_ms, expected)) {
+        match decided {
             Ok(Ok((id, packed))) => Decision::made(flag, context, Arc::clone(loaded), id, packed),
             Ok(Err(reason)) => Decision::bare(flag, context, Some(Arc::clone(loaded)), reason),
             Err(panic) => {
@@ -89,6 +91,9 @@ impl Evaluator {
             return Err(Reason::Error);
         };
         let snapshot = &loaded.snapshot;
+        // Looked at first: its trip to memory overlaps with finding the flag.
+        let kept = context.cast::<Context>().ok();
+        let slots = kept.and_then(|context| context.get().first_slots(snapshot));
         // A lone surrogate stands in no key.
         let id = key
             .to_str()
@@ -109,7 +114,10 @@ impl Evaluator {
             }
         }
         let now_ms = now_ms.unwrap_or_else(clock_ms);
-        if let Ok(context) = context.cast::<Context>() {
+        if let Some(slots) = slots {
+            return Ok((id, snapshot.evaluate_packed(id, slots, now_ms)));
+        }
+        if let Some(context) = kept {
             return Ok((
                 id,
                 context
@@ -179,11 +187,25 @@ pub fn warn(py: Python<'_>, message: &str) {
     }
 }
 
-/// Any context as slots.
-fn slots_of(loaded: &Loaded, context: &Bound<'_, PyAny>) -> PyResult<Slots> {
-    match context.cast::<Context>() {
-        Ok(context) => Ok(Slots::of(&loaded.snapshot, &context.get().inner)),
-        Err(_) => Ok(loaded.slots(&dict_of(context)?)),
+/// Any context as slots: those a `Context` keeps, or a dict's.
+enum AnySlots {
+    Kept(Arc<Fitted>),
+    Own(Box<Slots>),
+}
+
+impl AnySlots {
+    fn of(loaded: &Loaded, context: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(match context.cast::<Context>() {
+            Ok(context) => Self::Kept(context.get().fitted(&loaded.snapshot)),
+            Err(_) => Self::Own(Box::new(loaded.slots(&dict_of(context)?))),
+        })
+    }
+
+    fn get(&self) -> &Slots {
+        match self {
+            Self::Kept(fitted) => &fitted.slots,
+            Self::Own(slots) => slots,
+        }
     }
 }
 
@@ -212,9 +234,9 @@ impl Evaluator {
         self.evaluations.fetch_add(loaded.flags.len() as u64, Ordering::Relaxed);
         let now_ms = now_ms.unwrap_or_else(clock_ms);
         let outcome = guarded(|| {
-            let slots = slots_of(&loaded, context)?;
+            let slots = AnySlots::of(&loaded, context)?;
             let mut failed = Ok(());
-            loaded.snapshot.evaluate_all(&slots, now_ms, |id, packed| {
+            loaded.snapshot.evaluate_all(slots.get(), now_ms, |id, packed| {
                 let Some(key) = loaded.flags.get(id.index()) else {
                     return;
                 };
@@ -267,13 +289,16 @@ impl Evaluator {
         self.evaluations.fetch_add(contexts.len() as u64, Ordering::Relaxed);
         let now_ms = now_ms.unwrap_or_else(clock_ms);
         // One that is no context leaves its caller the default, and the others what they get.
-        let slots: Vec<Option<Slots>> = contexts.iter().map(|context| slots_of(&loaded, context).ok()).collect();
+        let slots: Vec<Option<AnySlots>> = contexts
+            .iter()
+            .map(|context| AnySlots::of(&loaded, context).ok())
+            .collect();
         let packed = py.detach(|| {
             guarded(|| {
-                let decide = |slots: &Option<Slots>| {
+                let decide = |slots: &Option<AnySlots>| {
                     slots
                         .as_ref()
-                        .map(|slots| loaded.snapshot.evaluate_packed(id, slots, now_ms))
+                        .map(|slots| loaded.snapshot.evaluate_packed(id, slots.get(), now_ms))
                 };
                 slots.iter().map(decide).collect::<Vec<_>>()
             })
@@ -361,8 +386,8 @@ impl Evaluator {
         };
         let now_ms = now_ms.unwrap_or_else(clock_ms);
         let json = raising(|| {
-            let slots = slots_of(&loaded, context)?;
-            py.detach(|| serde_json::to_string(&loaded.snapshot.explain(flag, &slots, now_ms)))
+            let slots = AnySlots::of(&loaded, context)?;
+            py.detach(|| serde_json::to_string(&loaded.snapshot.explain(flag, slots.get(), now_ms)))
                 .map_err(|error| EvenhandError::new_err(format!("the explanation could not be written: {error}")))
         })?;
         py.import(intern!(py, "json"))?

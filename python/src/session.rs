@@ -70,7 +70,7 @@ impl Session {
                 slf.as_super()
                     .get()
                     .loaded
-                    .store(Some(Arc::new(Loaded::new(slf.py(), snapshot))));
+                    .store(Some(Arc::new(Loaded::new(slf.py(), snapshot)?)));
             }
         }
         result.map_err(|panic| fault(&panic))
