@@ -87,25 +87,28 @@ pub unsafe extern "C" fn evenhand_evaluate_key(
     now_ms: i64,
     out: *mut Decision,
 ) -> Status {
-    guard(|| {
+    let status = guard(|| {
         // SAFETY: the caller's promise.
         let (snapshot, key, context, out) =
             unsafe { (snapshot.as_ref(), text(key, key_len)?, context.as_ref(), get_mut(out)?) };
         let expected = ValueType::flag_type(expected)?;
-        // After a panic this stays: nobody should have to look at the status to be safe.
-        *out = Decision::of(&Decided::error(key), None);
         let Some(Snapshot(snapshot)) = snapshot else {
             *out = Decision::of(&Decided::no_manifest(key), None);
             return Ok(());
         };
-        let index = snapshot.flag(key).map(|flag| flag.index() as u32);
-        let decided = with_attributes!(snapshot, context, |attributes| match expected {
-            Some(expected) => snapshot.evaluate_typed(key, expected, attributes, now_ms),
-            None => snapshot.evaluate(key, attributes, now_ms),
-        });
-        *out = Decision::of(&decided, index);
+        let (flag, decided) = with_attributes!(snapshot, context, |attributes| snapshot
+            .evaluate_key(key, expected, attributes, now_ms));
+        *out = Decision::of(&decided, flag.map(|flag| flag.index() as u32));
         Ok(())
-    })
+    });
+    if status == Status::Panic {
+        // Nobody should have to look at the status to be safe.
+        // SAFETY: the caller's promise.
+        if let Some(out) = unsafe { out.as_mut() } {
+            *out = Decision::of(&Decided::error(""), None);
+        }
+    }
+    status
 }
 
 /// Evaluates all flags, in the order of their indices, into `out`: `capacity` packed decisions at most. `written`: how many there are;

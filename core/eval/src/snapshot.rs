@@ -201,12 +201,7 @@ impl Snapshot {
 
     /// Evaluates the flag of a key.
     pub fn evaluate<'a, A: Attributes + ?Sized>(&'a self, key: &'a str, context: &A, now_ms: i64) -> Decision<'a> {
-        // Looks at the context first: its trip to memory overlaps with finding the flag.
-        let mut evaluator = self.evaluator(context, now_ms);
-        match self.flag(key) {
-            Some(flag) => self.decision_for(key, flag, evaluator.flag(flag.0)),
-            None => Decision::callers_default(key, Reason::FlagUnknown, Some(self.tables.version)),
-        }
+        self.evaluate_key(key, None, context, now_ms).1
     }
 
     /// Evaluates the flag of a key for a caller that expects a type: TYPE_MISMATCH, and the caller's default, if the flag has
@@ -218,13 +213,35 @@ impl Snapshot {
         context: &A,
         now_ms: i64,
     ) -> Decision<'a> {
-        let flag = self.flag(key).and_then(|flag| self.tables.flags.get(flag.index()));
-        match flag.and_then(|flag| flag.value_type()) {
-            Some(found) if found != expected && (found, expected) != (FlagType::Int, FlagType::Float) => {
-                Decision::callers_default(key, Reason::TypeMismatch, Some(self.tables.version))
-            }
-            _ => self.evaluate(key, context, now_ms),
-        }
+        self.evaluate_key(key, Some(expected), context, now_ms).1
+    }
+
+    /// The same for a host that needs the flag as well, to ask for exposures: it is looked up once.
+    #[inline]
+    pub fn evaluate_key<'a, A: Attributes + ?Sized>(
+        &'a self,
+        key: &'a str,
+        expected: Option<FlagType>,
+        context: &A,
+        now_ms: i64,
+    ) -> (Option<FlagId>, Decision<'a>) {
+        // Looks at the context first: its trip to memory overlaps with finding the flag.
+        let mut evaluator = self.evaluator(context, now_ms);
+        let callers = |reason| Decision::callers_default(key, reason, Some(self.tables.version));
+        let Some(flag) = self.flag(key) else {
+            return (None, callers(Reason::FlagUnknown));
+        };
+        let decision = match expected {
+            Some(expected) if !self.gives(flag, expected) => callers(Reason::TypeMismatch),
+            _ => self.decision_for(key, flag, evaluator.flag(flag.0)),
+        };
+        (Some(flag), decision)
+    }
+
+    /// Whether a caller may ask for a flag as a type; for one whose type is not known, as any.
+    fn gives(&self, flag: FlagId, expected: FlagType) -> bool {
+        let found = self.tables.flags.get(flag.index()).and_then(|flag| flag.value_type());
+        found.is_none_or(|found| found == expected || (found, expected) == (FlagType::Int, FlagType::Float))
     }
 
     /// Evaluates all flags, in ascending byte order of their keys in the manifest.
