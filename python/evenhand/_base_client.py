@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from . import _forks
 from ._errors import ManifestError
 from ._http import Server, Stream
 from ._log import LEVELS, logger
-from ._native import Context, Decision, Session
+from ._native import Context, Decision, Session, __version__
 from ._spool import Spool
 from ._sticky import StickyRecord, StickyStore
 
@@ -30,14 +29,7 @@ FlagType: TypeAlias = Literal["bool", "string", "int", "float", "json"]
 SPOOL_INTERVAL = 0.25
 
 
-def _sdk() -> str:
-    try:
-        return f"evenhand-python/{version('evenhand')}"
-    except PackageNotFoundError:
-        return "evenhand-python/0"
-
-
-SDK = _sdk()
+SDK = f"evenhand-python/{__version__}"
 # Looked up once: `super()` costs a decision half its time again.
 _evaluate = Session.evaluate
 

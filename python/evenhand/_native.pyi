@@ -13,10 +13,13 @@ __all__ = [
     "Evaluator",
     "OverrideResult",
     "Session",
+    "__version__",
     "_panic_for_tests",
     "bucket",
     "verify_override",
 ]
+
+__version__: str
 
 _Attributes: TypeAlias = Mapping[str, Any]
 _Type: TypeAlias = Literal["bool", "string", "int", "float", "json"]

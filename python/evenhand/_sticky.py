@@ -4,9 +4,10 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 
 class StickyRecord(TypedDict):
@@ -43,11 +44,7 @@ class MemoryStickyStore:
         self._capacity = capacity
         self._units: OrderedDict[str, dict[str, StickyRecord]] = OrderedDict()
         self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._new_lock)
-
-    def _new_lock(self) -> None:
-        self._lock = threading.Lock()
+        _in_memory.add(self)
 
     def load(self, unit: str) -> Iterable[StickyRecord]:
         with self._lock:
@@ -65,12 +62,26 @@ class MemoryStickyStore:
                 self._units.popitem(last=False)
 
 
+_in_memory: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def _new_locks() -> None:
+    """In a forked child: another thread of the parent may have held one."""
+    for store in list(_in_memory):
+        store._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_locks)
+
+
 class FileStickyStore:
     """Records in an SQLite file, which processes of one machine may share."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
         self._own = threading.local()
+        self._inherited: list[sqlite3.Connection] = []
         self._connect().close()
 
     def _connect(self) -> sqlite3.Connection:
@@ -84,9 +95,11 @@ class FileStickyStore:
         return connection
 
     def _connection(self) -> sqlite3.Connection:
-        # SQLite's connections must not cross a fork, nor be used by two threads.
+        # SQLite's connections must not cross a fork, not even to be closed, nor be used by two threads.
         own = self._own
         if getattr(own, "process", None) != os.getpid():
+            if hasattr(own, "connection"):
+                self._inherited.append(own.connection)
             own.connection, own.process = self._connect(), os.getpid()
         connection: sqlite3.Connection = own.connection
         return connection

@@ -115,16 +115,28 @@ def pool(options: dict[str, object]) -> None:
         workers.join()
 
 
-def terminated(options: dict[str, object]) -> None:
-    """A pool whose workers are killed, and a parent that kills itself: what they had stands in the spool."""
+def killed(options: dict[str, object]) -> None:
+    """Children and parent end by SIGKILL: what they had stands in the spool."""
     global CLIENT
     CLIENT = begin(options)
     act(CLIENT, "first")
-    with multiprocessing.get_context("fork").Pool(2) as workers:
-        workers.map(worker, [f"killed-{number}" for number in range(4)], chunksize=1)
-        # The spool is written every quarter of a second.
-        time.sleep(1.5)
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work_on, args=([f"{number}-one", f"{number}-two"],)) for number in range(2)]
+    for child in children:
+        child.start()
+    # The spool is written every quarter of a second.
+    time.sleep(2)
+    for child in children:
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL, child.exitcode
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work_on(names: list[str]) -> None:
+    for who in names:
+        worker(who)
+    time.sleep(60)
 
 
 def busy(options: dict[str, object]) -> None:
@@ -181,6 +193,6 @@ def busy(options: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    {"nested": nested, "process": process, "pool": pool, "terminated": terminated, "busy": busy}[sys.argv[1]](
+    {"nested": nested, "process": process, "pool": pool, "killed": killed, "busy": busy}[sys.argv[1]](
         json.loads(sys.argv[2])
     )

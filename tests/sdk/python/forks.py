@@ -52,13 +52,13 @@ def pool(shop: Shop) -> None:
     forked(shop, "pool", 7)
 
 
-def terminated(shop: Shop) -> None:
+def killed(shop: Shop) -> None:
     twice, exposures = shop.duplicates(), shop.rows("$exposure")
     spool = shop.directory / "killed" / "spool"
     spool.parent.mkdir()
-    killed = python(str(HERE / "forking.py"), "terminated", json.dumps(options(shop, spool=str(spool))))
-    ids = (killed.communicate(timeout=60)[0]).split()
-    shop.equal(killed.returncode, -signal.SIGKILL, "it kills itself")
+    program = python(str(HERE / "forking.py"), "killed", json.dumps(options(shop, spool=str(spool))))
+    ids = program.communicate(timeout=60)[0].split()
+    shop.equal(program.returncode, -signal.SIGKILL, "it kills itself")
     shop.equal(len(set(ids)), 5 * PER_PROCESS, "five acts in three processes")
     shop.equal(
         shop.sql(f"SELECT count(*) FROM events WHERE event_id IN ({','.join(map(repr, ids))})"),
@@ -147,7 +147,7 @@ PROOFS = [
     ("os.fork, and a fork of the fork", nested),
     ("multiprocessing.Process, with a child of its own", processes),
     ("multiprocessing.Pool", pool),
-    ("killed workers and parent: the next start delivers from all their spools", terminated),
+    ("killed children and parent: the next start delivers from all their spools", killed),
     ("a spool restored twice", copied),
     ("two threads fork while four others work", busy),
     ("gunicorn, preloaded, prefork", gunicorn),
