@@ -78,8 +78,8 @@ class Shop(World):
 
 
 def python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """A fresh interpreter with the installed package."""
-    return subprocess.Popen([sys.executable, *arguments], text=True, stdout=subprocess.PIPE, **options)
+    """A fresh interpreter with the installed package, whatever lies in the caller's folder."""
+    return subprocess.Popen([sys.executable, *arguments], text=True, stdout=subprocess.PIPE, **{"cwd": HERE, **options})
 
 
 def finished(process: subprocess.Popen[str], seconds: float = 60.0) -> str:
