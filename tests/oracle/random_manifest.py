@@ -119,7 +119,10 @@ class Author:
         attr = self.rng.choice(tuple(ATTRIBUTES))
         op = self.rng.choice(OPERATORS[attr])
         field, value = operand(self.rng, op)
-        return self.over({"op": op, "attr": attr, field: value})
+        leaf = self.over({"op": op, "attr": attr, field: value})
+        if self.chance(0.002):
+            leaf.setdefault(self.rng.choice(("all", "values", "unit", "over", "salt")), None)
+        return leaf
 
     def over(self, leaf):
         if self.chance(0.25):
@@ -186,6 +189,8 @@ class Author:
             rule["traffic"] = draw_of(salt, self.ranges(salt))
         if kind == "experiment":
             self.experiment(rule, keys)
+        if self.chance(0.005):
+            rule.setdefault(self.rng.choice(("serve", "unit", "traffic", "epoch", "state", "sticky", "layer", "slots", "when")), None)
         return rule
 
     def experiment(self, rule, keys):

@@ -52,6 +52,10 @@ EXPRESSIONS_BAD = [
     ("flag_is unknown flag", {"op": "flag_is", "flag": "nope", "variations": ["a"]}), ("flag_is unknown variation", {"op": "flag_is", "flag": "fine", "variations": ["a", "nope"]}),
     ("flag_is of nothing", {"op": "flag_is", "flag": "fine", "variations": []}), ("flag_is variation", {"op": "flag_is", "flag": "fine", "variation": "a"}), ("flag_is itself", {"op": "flag_is", "flag": "broken", "variations": ["a"]}),
     ("flag_is attr", {"op": "flag_is", "flag": "fine", "variations": ["a"], "attr": "x"}),
+    # a field that does not belong to an expression is unknown, also when it is null
+    *((f"{field} null beside a leaf", {**LEAF, field: None}) for field in ("all", "any", "not", "values", "unit", "hash", "salt", "ranges", "segment", "list", "flag", "variations")),
+    *((f"{field} null beside all", {"all": [], field: None}) for field in ("any", "not", "op", "attr", "value", "over")),
+    ("is_present over null", {"op": "is_present", "attr": "x", "over": None}), ("in_bucket attr null", bucket(attr=None)), ("in_list over null", {"op": "in_list", "unit": "user_id", "list": "ids", "over": None}),
 ]
 EXPRESSIONS_GOOD = [
     ("32 deep", nested(32)), ("32 deep with a segment", nested(31, {"op": "in_segment", "segment": "s"})), ("10,000 operands of any", {"any": [{"all": []}] * 10000}), ("10,000 values", {"op": "str_in", "attr": "x", "values": ["x"] * 10000}),

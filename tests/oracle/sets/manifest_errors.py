@@ -75,6 +75,9 @@ FLAG_BAD = [
     (E + ["split", "ranges"], [[0, 5, "a"], [4, 6, "b"]]), (E + ["split", "ranges"], [["a", 0, 5]]), (E + ["split", "ranges"], [[at, at + 1, "a"] for at in range(1001)]),
     (E + ["start_ms"], NOW * 2), (E + ["start_ms"], NOW * 2 + 1), (E + ["variations"], []), (["rules"], [targeted(name=f"r{at}") for at in range(1001)]),
     (T + ["holdouts"], [f"h{at}" for at in range(9)]),
+    # a field that the kind does not have is unknown, also when it is null
+    *((T + [field], None) for field in ("unit", "traffic", "experiment", "phase", "epoch", "state", "layer", "slots", "sticky", "split")),
+    *((O + [field], None) for field in ("experiment", "phase", "epoch", "state", "layer", "slots", "sticky", "split")), (E + ["serve"], None),
 ]
 # The same places, still right.
 FLAG_GOOD = [

@@ -7,7 +7,7 @@ use super::flag::VariationKeys;
 use super::parts::{Parts, Uses};
 use crate::bucket::PreparedSalt;
 use crate::compiled::{Draw, FlagVariations, NONE, Nodes, Range, Rule, RuleNames, Span, Split, SplitRange};
-use crate::wire::{self, ExperimentState, Kind};
+use crate::wire::{self, ExperimentState};
 
 /// The most holdouts of a rule.
 const MAX_HOLDOUTS: usize = 8;
@@ -117,27 +117,21 @@ fn nobody() -> Draw {
 
 /// Which fields a kind needs, may have, and does not have.
 fn check_fields(rule: &wire::Rule) -> Result<(), Problem> {
-    let (targeted, rollout, experiment) = (
-        rule.kind == Kind::Targeted,
-        rule.kind == Kind::Rollout,
-        rule.kind == Kind::Experiment,
-    );
-    let drawn = rollout || experiment;
     let fields = [
-        ("serve", rule.serve.is_some(), targeted || rollout, targeted || rollout),
-        ("unit", rule.unit.is_some(), drawn, drawn),
-        ("traffic", rule.traffic.is_some(), drawn, drawn),
-        ("experiment", rule.experiment.is_some(), experiment, experiment),
-        ("phase", rule.phase.is_some(), experiment, experiment),
-        ("split", rule.split.is_some(), experiment, experiment),
-        ("epoch", rule.epoch.is_some(), experiment, false),
-        ("state", rule.state.is_some(), experiment, false),
-        ("sticky", rule.sticky.is_some(), experiment, false),
-        ("layer", rule.layer.is_some(), experiment, rule.slots.is_some()),
-        ("slots", rule.slots.is_some(), experiment, rule.layer.is_some()),
+        ("serve", rule.serve.is_some(), rule.kind.has("serve")),
+        ("unit", rule.unit.is_some(), rule.kind.has("unit")),
+        ("traffic", rule.traffic.is_some(), rule.kind.has("traffic")),
+        ("experiment", rule.experiment.is_some(), rule.kind.has("experiment")),
+        ("phase", rule.phase.is_some(), rule.kind.has("phase")),
+        ("split", rule.split.is_some(), rule.kind.has("split")),
+        ("epoch", rule.epoch.is_some(), false),
+        ("state", rule.state.is_some(), false),
+        ("sticky", rule.sticky.is_some(), false),
+        ("layer", rule.layer.is_some(), rule.slots.is_some()),
+        ("slots", rule.slots.is_some(), rule.layer.is_some()),
     ];
-    for (field, there, allowed, needed) in fields {
-        if there && !allowed {
+    for (field, there, needed) in fields {
+        if there && !rule.kind.has(field) {
             return Err(Problem::new(
                 format!("`{field}` in a rule of this kind"),
                 "remove it, or change the rule's `kind`",

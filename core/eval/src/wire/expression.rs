@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::manifest::{Hash, HashRange};
 use super::operator::{Op, OperandKind};
-use super::strict::{ObjectOnly, object_only};
+use super::strict::{ObjectOnly, given, object_only};
 
 /// A three-valued expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,43 +103,44 @@ pub struct FlagTest {
     pub variations: Vec<String>,
 }
 
-/// Every field any expression has: what stands in JSON, before it is known which of them belong together.
+/// Every field any expression has: what stands in JSON, before it is known which of them belong together. Null is told from absent: it is
+/// absent to an expression that has the field, and unknown to one that hasn't.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub(crate) struct ExpressionFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    all: Option<Vec<Expression>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    any: Option<Vec<Expression>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not: Option<Box<Expression>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    op: Option<Op>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attr: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Scalar>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    values: Option<Vec<Scalar>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    over: Option<Over>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    salt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ranges: Option<Vec<HashRange>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    segment: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    list: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variations: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    all: Option<Option<Vec<Expression>>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    any: Option<Option<Vec<Expression>>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    not: Option<Option<Box<Expression>>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    op: Option<Option<Op>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    attr: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    value: Option<Option<Scalar>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    values: Option<Option<Vec<Scalar>>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    over: Option<Option<Over>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    unit: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    hash: Option<Option<Hash>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    salt: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    ranges: Option<Option<Vec<HashRange>>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    segment: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    list: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    flag: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    variations: Option<Option<Vec<String>>>,
 }
 object_only!(ExpressionFields);
 
@@ -250,10 +251,10 @@ impl Expression {
             fields.not.take(),
             fields.op.take(),
         ) {
-            (Some(all), None, None, None) => Self::All(all),
-            (None, Some(any), None, None) => Self::Any(any),
-            (None, None, Some(not), None) => Self::Not(not),
-            (None, None, None, Some(op)) => Self::leaf(op, &mut fields)?,
+            (Some(Some(all)), None, None, None) => Self::All(all),
+            (None, Some(Some(any)), None, None) => Self::Any(any),
+            (None, None, Some(Some(not)), None) => Self::Not(not),
+            (None, None, None, Some(Some(op))) => Self::leaf(op, &mut fields)?,
             _ => return Err("an expression has exactly one of `all`, `any`, `not`, `op`".into()),
         };
         match fields.first_left() {
@@ -265,36 +266,33 @@ impl Expression {
     }
 
     fn leaf(op: Op, fields: &mut ExpressionFields) -> Result<Self, String> {
-        let missing = |field: &str| format!("`{}` needs the field `{field}`", op.name());
         Ok(match op {
             Op::InBucket => Self::InBucket(BucketTest {
-                unit: fields.unit.take().ok_or_else(|| missing("unit"))?,
-                hash: fields.hash.take().ok_or_else(|| missing("hash"))?,
-                salt: fields.salt.take().ok_or_else(|| missing("salt"))?,
-                ranges: fields.ranges.take().ok_or_else(|| missing("ranges"))?,
+                unit: needed(op, "unit", &mut fields.unit)?,
+                hash: needed(op, "hash", &mut fields.hash)?,
+                salt: needed(op, "salt", &mut fields.salt)?,
+                ranges: needed(op, "ranges", &mut fields.ranges)?,
             }),
             Op::InList => Self::InList(ListTest {
-                unit: fields.unit.take().ok_or_else(|| missing("unit"))?,
-                list: fields.list.take().ok_or_else(|| missing("list"))?,
+                unit: needed(op, "unit", &mut fields.unit)?,
+                list: needed(op, "list", &mut fields.list)?,
             }),
-            Op::InSegment => Self::InSegment(fields.segment.take().ok_or_else(|| missing("segment"))?),
+            Op::InSegment => Self::InSegment(needed(op, "segment", &mut fields.segment)?),
             Op::FlagIs => Self::FlagIs(FlagTest {
-                flag: fields.flag.take().ok_or_else(|| missing("flag"))?,
-                variations: fields.variations.take().ok_or_else(|| missing("variations"))?,
+                flag: needed(op, "flag", &mut fields.flag)?,
+                variations: needed(op, "variations", &mut fields.variations)?,
             }),
             _ => {
-                let attr = fields.attr.take().ok_or_else(|| missing("attr"))?;
+                let attr = needed(op, "attr", &mut fields.attr)?;
                 let operand = match op.operand() {
                     OperandKind::None | OperandKind::Own => Operand::None,
-                    OperandKind::Text => Operand::Text(fields.value.take().ok_or_else(|| missing("value"))?.text(op)?),
-                    OperandKind::Number => {
-                        Operand::Number(fields.value.take().ok_or_else(|| missing("value"))?.number(op)?)
-                    }
-                    OperandKind::Bool => match fields.value.take().ok_or_else(|| missing("value"))? {
+                    OperandKind::Text => Operand::Text(needed(op, "value", &mut fields.value)?.text(op)?),
+                    OperandKind::Number => Operand::Number(needed(op, "value", &mut fields.value)?.number(op)?),
+                    OperandKind::Bool => match needed(op, "value", &mut fields.value)? {
                         Scalar::Bool(bool) => Operand::Bool(bool),
                         _ => return Err(format!("`{}` needs true or false as `value`", op.name())),
                     },
-                    OperandKind::Millis => match fields.value.take().ok_or_else(|| missing("value"))? {
+                    OperandKind::Millis => match needed(op, "value", &mut fields.value)? {
                         Scalar::Integer(millis) => Operand::Millis(millis),
                         _ => {
                             return Err(format!(
@@ -304,7 +302,7 @@ impl Expression {
                         }
                     },
                     OperandKind::Texts => {
-                        let values = fields.values.take().ok_or_else(|| missing("values"))?;
+                        let values = needed(op, "values", &mut fields.values)?;
                         Operand::Texts(
                             values
                                 .into_iter()
@@ -313,7 +311,7 @@ impl Expression {
                         )
                     }
                     OperandKind::Numbers => {
-                        let values = fields.values.take().ok_or_else(|| missing("values"))?;
+                        let values = needed(op, "values", &mut fields.values)?;
                         Operand::Numbers(
                             values
                                 .into_iter()
@@ -323,7 +321,11 @@ impl Expression {
                     }
                 };
                 // `is_present` asks about the attribute itself: there `over` is an unknown field.
-                let over = if op == Op::IsPresent { None } else { fields.over.take() };
+                let over = if op == Op::IsPresent {
+                    None
+                } else {
+                    fields.over.take().flatten()
+                };
                 Self::Attribute(AttributeTest {
                     attr,
                     op,
@@ -337,24 +339,25 @@ impl Expression {
     fn into_fields(self) -> ExpressionFields {
         let mut fields = ExpressionFields::default();
         match self {
-            Self::All(all) => fields.all = Some(all),
-            Self::Any(any) => fields.any = Some(any),
-            Self::Not(not) => fields.not = Some(not),
+            Self::All(all) => fields.all = Some(Some(all)),
+            Self::Any(any) => fields.any = Some(Some(any)),
+            Self::Not(not) => fields.not = Some(Some(not)),
             Self::InBucket(BucketTest {
                 unit,
                 hash,
                 salt,
                 ranges,
             }) => {
-                (fields.op, fields.unit, fields.hash) = (Some(Op::InBucket), Some(unit), Some(hash));
-                (fields.salt, fields.ranges) = (Some(salt), Some(ranges));
+                (fields.op, fields.unit, fields.hash) = (Some(Some(Op::InBucket)), Some(Some(unit)), Some(Some(hash)));
+                (fields.salt, fields.ranges) = (Some(Some(salt)), Some(Some(ranges)));
             }
             Self::InList(ListTest { unit, list }) => {
-                (fields.op, fields.unit, fields.list) = (Some(Op::InList), Some(unit), Some(list))
+                (fields.op, fields.unit, fields.list) = (Some(Some(Op::InList)), Some(Some(unit)), Some(Some(list)))
             }
-            Self::InSegment(segment) => (fields.op, fields.segment) = (Some(Op::InSegment), Some(segment)),
+            Self::InSegment(segment) => (fields.op, fields.segment) = (Some(Some(Op::InSegment)), Some(Some(segment))),
             Self::FlagIs(FlagTest { flag, variations }) => {
-                (fields.op, fields.flag, fields.variations) = (Some(Op::FlagIs), Some(flag), Some(variations));
+                (fields.op, fields.flag, fields.variations) =
+                    (Some(Some(Op::FlagIs)), Some(Some(flag)), Some(Some(variations)));
             }
             Self::Attribute(AttributeTest {
                 attr,
@@ -362,22 +365,30 @@ impl Expression {
                 operand,
                 over,
             }) => {
-                (fields.op, fields.attr, fields.over) = (Some(op), Some(attr), over);
+                (fields.op, fields.attr, fields.over) = (Some(Some(op)), Some(Some(attr)), over.map(Some));
                 match operand {
                     Operand::None => {}
-                    Operand::Text(text) => fields.value = Some(Scalar::Text(text)),
-                    Operand::Number(number) => fields.value = Some(Scalar::Number(number)),
-                    Operand::Bool(bool) => fields.value = Some(Scalar::Bool(bool)),
-                    Operand::Millis(millis) => fields.value = Some(Scalar::Integer(millis)),
-                    Operand::Texts(texts) => fields.values = Some(texts.into_iter().map(Scalar::Text).collect()),
+                    Operand::Text(text) => fields.value = Some(Some(Scalar::Text(text))),
+                    Operand::Number(number) => fields.value = Some(Some(Scalar::Number(number))),
+                    Operand::Bool(bool) => fields.value = Some(Some(Scalar::Bool(bool))),
+                    Operand::Millis(millis) => fields.value = Some(Some(Scalar::Integer(millis))),
+                    Operand::Texts(texts) => fields.values = Some(Some(texts.into_iter().map(Scalar::Text).collect())),
                     Operand::Numbers(numbers) => {
-                        fields.values = Some(numbers.into_iter().map(Scalar::Number).collect())
+                        fields.values = Some(Some(numbers.into_iter().map(Scalar::Number).collect()))
                     }
                 }
             }
         }
         fields
     }
+}
+
+/// Takes a field that the operator can't do without.
+fn needed<T>(op: Op, name: &str, field: &mut Option<Option<T>>) -> Result<T, String> {
+    field
+        .take()
+        .flatten()
+        .ok_or_else(|| format!("`{}` needs the field `{name}`", op.name()))
 }
 
 impl ExpressionFields {

@@ -1,11 +1,10 @@
-//! A flag and its rules (`docs/contract/manifest.md`, "Flag", "Rule").
+//! A flag (`docs/contract/manifest.md`, "Flag").
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::expression::Expression;
 use super::json::Json;
-use super::manifest::{Hash, HashRange, SplitRange};
+use super::rule::Rule;
 use super::strict::{UniqueMap, null_is_absent, object_only};
 
 /// The type of a flag's values.
@@ -37,33 +36,6 @@ pub enum FlagState {
     Killed,
     /// `off`, ARCHIVED.
     Archived,
-}
-
-/// Whether an experiment runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ExperimentState {
-    /// It does.
-    #[default]
-    Running,
-    /// `off`, PAUSED, to everyone its guards match.
-    Paused,
-    /// `off`, KILLED, to everyone its guards match.
-    Killed,
-}
-
-/// The kind of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// One variation for everyone the guards match.
-    Targeted,
-    /// One variation for a share of the units the guards match.
-    Rollout,
-    /// A split of the units the guards match.
-    Experiment,
 }
 
 /// One of a flag's values.
@@ -109,107 +81,7 @@ pub struct Flag {
     pub meta: Option<Box<RawValue>>,
 }
 
-/// A prerequisite: another flag gives one of the variations.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", deny_unknown_fields)]
-pub struct Require {
-    /// The other flag's key.
-    pub flag: String,
-    /// Variation keys, at least one.
-    pub variations: Vec<String>,
-}
-
-/// A salted hash and the ranges that are in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", deny_unknown_fields)]
-pub struct Draw {
-    /// The hash.
-    pub hash: Hash,
-    /// The salt.
-    pub salt: String,
-    /// Sorted, disjoint.
-    pub ranges: Vec<HashRange>,
-}
-
-/// A salted hash and the variation of each range.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", deny_unknown_fields)]
-pub struct Split {
-    /// The hash.
-    pub hash: Hash,
-    /// The salt.
-    pub salt: String,
-    /// Sorted, disjoint; naming 1 to 100 variations.
-    pub ranges: Vec<SplitRange>,
-}
-
-/// An ordered, guarded outcome of a flag. Which fields belong to which kind: `docs/contract/manifest.md`, "Rule".
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(remote = "Self", deny_unknown_fields)]
-pub struct Rule {
-    /// 1 to 128 bytes, unique in the flag.
-    pub id: String,
-    /// What the rule does.
-    pub kind: Kind,
-    /// Holds from this instant on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_ms: Option<i64>,
-    /// Holds before this instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_ms: Option<i64>,
-    /// Prerequisites, all of which must hold.
-    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
-    pub requires: Vec<Require>,
-    /// Holdout ids, in order; at most 8.
-    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
-    pub holdouts: Vec<String>,
-    /// Targeting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<Expression>,
-    /// The variation of a targeted rule or a rollout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serve: Option<String>,
-    /// The attribute that gives the unit id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Who is in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traffic: Option<Draw>,
-    /// The experiment's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub experiment: Option<String>,
-    /// The experiment's phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<u64>,
-    /// The epoch inside the phase; 1 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<u64>,
-    /// Whether the experiment runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<ExperimentState>,
-    /// The layer's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub layer: Option<String>,
-    /// The experiment's share of the layer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slots: Option<Vec<HashRange>>,
-    /// Whether the host's sticky assignment counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sticky: Option<bool>,
-    /// Which variation a unit gets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub split: Option<Split>,
-    /// Never read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
-    pub meta: Option<Box<RawValue>>,
-}
-
-object_only!(Flag, Variation, Rule, Require, Draw, Split);
+object_only!(Flag, Variation);
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -8,14 +8,16 @@ mod flag;
 mod json;
 mod manifest;
 mod operator;
+mod rule;
 mod strict;
 
 pub mod place;
 
 pub use expression::{AttributeTest, BucketTest, Expression, FlagTest, ListTest, Operand, Over};
-pub use flag::{Draw, ExperimentState, Flag, FlagState, FlagType, Kind, Require, Rule, Split, Variation};
+pub use flag::{Flag, FlagState, FlagType, Variation};
 pub use json::Json;
 pub use manifest::{Audience, Hash, HashRange, Holdout, IdListRef, Layer, Manifest, Obfuscation, SplitRange};
 pub(crate) use manifest::{RawManifest, RawMap};
 pub use operator::{Op, OperandKind};
+pub use rule::{Draw, ExperimentState, Kind, Require, Rule, Split};
 pub use strict::UniqueMap;

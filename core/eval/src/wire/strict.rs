@@ -50,6 +50,13 @@ pub(super) fn null_is_absent<'de, D: Deserializer<'de>, T: Deserialize<'de> + De
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Reads an optional field so that null (`Some(None)`) can be told from absent (`None`, by `#[serde(default)]`).
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
 /// A JSON object as a map, in which a name that stands twice is refused.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
