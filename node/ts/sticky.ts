@@ -70,7 +70,8 @@ export class FileStickyStore implements StickyStore {
 
   save(record: StickyRecord): void {
     const { experiment, phase, unit, variation } = record;
-    appendFileSync(this.#path, `${JSON.stringify({ experiment, phase, unit, variation })}\n`);
+    // A line feed before as well: a line that was cut when a process was killed must not take this one along.
+    appendFileSync(this.#path, `\n${JSON.stringify({ experiment, phase, unit, variation })}\n`);
     this.#keep({ experiment, phase, unit, variation });
   }
 

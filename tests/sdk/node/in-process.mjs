@@ -1,11 +1,13 @@
 // What needs no server: a panic, memory, updates while other threads decide, speed of the import.
 //   node --expose-gc in-process.mjs small|full
 import { execFileSync } from 'node:child_process';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
-import { Client, Context, Engine } from 'evenhand';
+import { Client, Context, Engine, FileStickyStore } from 'evenhand';
 import { check } from './world.mjs';
 import { manifest } from './manifest.mjs';
 
@@ -55,6 +57,18 @@ proof('a closed client says so at once, decides on, and takes no event that nobo
   check(client.stringValue('flag-0', { user_id: 'u' }, 'mine') !== 'mine', 'it decides on', '');
   check(client.track('after', { user_id: 'u' }) === null && told.some((line) => line.includes('the client is closed')), 'an event is refused aloud', told);
   check(!(await client.flush()), 'nothing can be flushed', '');
+});
+
+proof('a sticky record that a killed process left half written takes no other along', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'evenhand-sticky-'));
+  const path = join(directory, 'sticky');
+  const record = (unit) => ({ experiment: 'e', phase: 1, unit, variation: 'treatment' });
+  new FileStickyStore(path).save(record('before'));
+  appendFileSync(path, '{"experiment":"e","phase":1,"unit":"torn","var');
+  new FileStickyStore(path).save(record('behind'));
+  const store = new FileStickyStore(path);
+  for (const [unit, kept] of [['before', 1], ['behind', 1], ['torn', 0]]) check([...store.load(unit)].length === kept, `${unit}: ${kept}`, [...store.load(unit)]);
+  rmSync(directory, { recursive: true });
 });
 
 /** Resident bytes after garbage collection; native memory is in them. */
