@@ -264,6 +264,7 @@ class BaseClient(Session):
         self._closed = self._over = False
         self._spool_watched = False
         self._stream: Stream | None = None
+        self._listening: threading.Thread | None = None
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -328,15 +329,18 @@ class BaseClient(Session):
                     self._thread.join(timeout + 0.5)
             finally:
                 # Also when an interrupt ends the waiting: what is left is for the spool.
+                self._put_away()
+                # Only now: until its threads have ended, a fork must find their lock free.
                 _forks.forget(self)
                 self._thread = None
-                self._put_away()
                 self._over = True
                 self._announce()
 
     def _put_away(self) -> None:
         if self._stream is not None:
             self._stream.close()
+        if self._listening is not None:
+            self._listening.join(0.5)
         self._server.close()
         self._write_spool()
         if self._file is not None:
@@ -468,7 +472,8 @@ class BaseClient(Session):
                 self._stream_closed(ticket)
             self._wake.set()
 
-        threading.Thread(target=run, name="evenhand-stream", daemon=True).start()
+        self._listening = threading.Thread(target=run, name="evenhand-stream", daemon=True)
+        self._listening.start()
 
     def _spool_due(self) -> float | None:
         """Writes the spool if it has changed and the last writing is long enough ago; in how many seconds that will be so."""

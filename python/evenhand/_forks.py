@@ -10,6 +10,8 @@ import threading
 import weakref
 from typing import Any, Protocol
 
+from ._log import logger
+
 
 class Forked(Protocol):
     """What is told of forks, and of the process's end."""
@@ -52,7 +54,11 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     while _forking:
-        _forking.pop()._restart_in_child()
+        try:
+            _forking.pop()._restart_in_child()
+        except Exception:
+            # Such as no thread to be had: decisions go on, and the next client has its turn.
+            logger.exception("a client could not start in a forked child", extra={"evenhand_code": "fault"})
     _fork.release()
 
 

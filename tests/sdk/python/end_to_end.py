@@ -137,8 +137,8 @@ def kill_switch(shop: Shop, client: Any, limit: float) -> float:
     def reason() -> str:
         return str(client.evaluate("checkout", {"user_id": "u-1"}).reason)
 
-    shop.act(EXPERIMENT, "kill")
     began = time.monotonic()
+    shop.act(EXPERIMENT, "kill")
     shop.eventually(reason, lambda found: found == "KILLED", "the kill is seen")
     took = time.monotonic() - began
     shop.check(took < limit, f"within {limit} s", took)
