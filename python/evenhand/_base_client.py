@@ -1,23 +1,18 @@
-"""What both clients are: a session, and the thread that does what it asks for."""
+"""What both clients are: decisions, and the session with its thread behind them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from . import _forks
-from ._errors import ManifestError
-from ._http import Server, Stream
-from ._log import LEVELS, logger
+from ._http import Server
+from ._log import logger
+from ._loop import Loop
 from ._native import Context, Decision, Session, __version__
-from ._spool import Spool
 from ._sticky import StickyRecord, StickyStore
 
 if TYPE_CHECKING:
@@ -25,9 +20,6 @@ if TYPE_CHECKING:
 
 Attributes: TypeAlias = Mapping[str, Any]
 FlagType: TypeAlias = Literal["bool", "string", "int", "float", "json"]
-# How often a spool that has changed is written, in seconds.
-SPOOL_INTERVAL = 0.25
-
 
 SDK = f"evenhand-python/{__version__}"
 # Looked up once: `super()` costs a decision half its time again.
@@ -39,7 +31,7 @@ def _check_number(name: str, number: object) -> None:
         raise ValueError(f"`{name}` is {number!r}: give it a whole number from 0 up, or leave it out")
 
 
-class BaseClient(Session):
+class BaseClient(Loop):
     """Decides locally, and keeps manifest and events going on a thread of its own. See `Client` and `AsyncClient`."""
 
     def __new__(
@@ -101,17 +93,7 @@ class BaseClient(Session):
         self._store = sticky_store
         self._overrides = dict(overrides or {})
         self._plain = sticky_store is None and not overrides
-        self._spool_path = None if spool is None else os.fspath(spool)
-        self._file: Spool | None = None
-        self._spool_state: tuple[object, float] = (None, 0.0)
-        self._renew()
-        if bootstrap is not None:
-            self._bootstrap(bootstrap)
-        if self._spool_path is not None:
-            self._take_spools(self._spool_path)
-        self._tell()
-        _forks.watch(self)
-        self._start()
+        self._begin(bootstrap, spool)
 
     # Decisions.
 
@@ -252,258 +234,3 @@ class BaseClient(Session):
             self._tell()
             self._wake.set()
             self._announce()
-
-    # Beginning and end.
-
-    def _renew(self) -> None:
-        """What a process has for itself: a forked child makes it anew."""
-        self._wake = threading.Event()
-        self._changed = threading.Condition()
-        self._listeners: set[Callable[[], None]] = set()
-        self._closing = threading.RLock()
-        self._closed = self._over = False
-        self._spool_watched = False
-        self._stream: Stream | None = None
-        self._listening: threading.Thread | None = None
-        self._thread: threading.Thread | None = None
-
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="evenhand", daemon=True)
-        self._thread.start()
-
-    def _bootstrap(self, source: bytes | str | os.PathLike[str]) -> None:
-        try:
-            if not isinstance(source, bytes):
-                with open(source, "rb") as file:
-                    source = file.read()
-            super().update_manifest(source)
-        except (OSError, ManifestError) as error:
-            # A client always begins: the server will have a manifest.
-            logger.error("the bootstrap is not used: %s", error, extra={"evenhand_code": "bootstrap_ignored"})
-
-    def _take_spools(self, path: str) -> None:
-        try:
-            self._file = Spool(path, fresh=False)
-            for content in self._file.found():
-                self._restore(content, os.urandom(16))
-                self._file.write(self._spool())
-        except OSError as error:
-            logger.error("the spool %s can't be used: %s", path, error, extra={"evenhand_code": "spool_failed"})
-
-    def _wait_ready(self, timeout: float | None) -> bool:
-        return self._until(self._is_ready, timeout)
-
-    def _is_ready(self) -> bool:
-        return self.manifest is not None
-
-    def _flush_now(self, timeout: float | None) -> bool:
-        return self._until(self._begin_flush(), timeout)
-
-    def _begin_flush(self) -> Callable[[], bool]:
-        mark = self._flush()
-        self._wake.set()
-        return lambda: self._is_flushed(mark)
-
-    def _until(self, holds: Callable[[], bool], timeout: float | None) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: holds() or self._over, timeout)
-        return holds()
-
-    def _announce(self) -> None:
-        """To whoever waits: look again."""
-        with self._changed:
-            self._changed.notify_all()
-        for listener in self._listeners.copy():
-            listener()
-
-    def _close_now(self, timeout: float) -> None:
-        # A second caller waits for the first.
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                self._shutdown(int((time.time() + timeout) * 1000))
-                self._wake.set()
-                if self._thread is not None and self._thread is not threading.current_thread():
-                    self._thread.join(timeout + 0.5)
-            finally:
-                # Also when an interrupt ends the waiting: what is left is for the spool.
-                self._put_away()
-                # Only now: until its threads have ended, a fork must find their lock free.
-                _forks.forget(self)
-                self._thread = None
-                self._over = True
-                self._announce()
-
-    def _put_away(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        if self._listening is not None:
-            self._listening.join(0.5)
-        self._server.close()
-        self._write_spool()
-        if self._file is not None:
-            self._file.close(empty=self.telemetry()["held_events"] == 0)
-            self._file = None
-        self._tell()
-
-    def _close_at_exit(self) -> None:
-        self._close_now(2.0)
-
-    def _restart_in_child(self) -> None:
-        self._after_fork_in_child(os.urandom(16))
-        self._server.forget()
-        if self._stream is not None:
-            self._stream.forget()
-        if self._file is not None:
-            self._file.abandon()
-            self._file = None
-        self._renew()
-        if self._spool_path is not None:
-            self._file = Spool(self._spool_path, fresh=True)
-        self._start()
-
-    # The loop.
-
-    def _notice(self) -> None:
-        """Something was queued: the loop is woken if it is to be sent or spooled before its wait is over."""
-        if not self._wake.is_set() and ((self._file is not None and not self._spool_watched) or self._wakes()):
-            self._wake.set()
-
-    def _run(self) -> None:
-        thread = threading.current_thread()
-        while self._thread is thread:
-            try:
-                if not self._step():
-                    self._over = True
-                    self._announce()
-                    return
-            except Exception:
-                # The loop outlives whatever went wrong in one step; an action without report lapses in the session.
-                logger.exception("a step of the client failed", extra={"evenhand_code": "fault"})
-                time.sleep(1.0)
-
-    def _step(self) -> bool:
-        action = self._next()
-        self._tell()
-        match action:
-            case ("wait", until_ms):
-                self._wait(until_ms)
-            case ("manifest", ticket, etag):
-                self._fetch_manifest(ticket, etag)
-            case ("list", ticket, sha256):
-                self._fetch_list(ticket, sha256)
-            case ("events", batch, body, content_type, _):
-                self._send(batch, body, content_type)
-            case ("stream", ticket, last_event_id, idle_timeout_ms):
-                self._open_stream(ticket, last_event_id, idle_timeout_ms / 1000)
-            case _:
-                return False
-        self._announce()
-        return True
-
-    def _wait(self, until_ms: int) -> None:
-        seconds = until_ms / 1000 - time.time()
-        if self._file is not None:
-            # First, so that whoever queues something behind the look wakes the loop.
-            self._spool_watched = False
-            rest = self._spool_due()
-            if rest is not None:
-                self._spool_watched = True
-                seconds = min(seconds, rest)
-        if seconds > 0:
-            self._wake.wait(seconds)
-        self._wake.clear()
-
-    def _fetch_manifest(self, ticket: int, etag: str | None) -> None:
-        try:
-            answer = self._server.ask("GET", f"/v1/manifest/{self._server.key}", {"If-None-Match": etag})
-        except Exception as error:
-            self._fetch_failed(ticket, _why(error))
-            return
-        headers = answer.headers
-        self._manifest_response(ticket, answer.status, headers.get("etag"), headers.get("retry-after"), answer.body)
-
-    def _fetch_list(self, ticket: int, sha256: str) -> None:
-        try:
-            answer = self._server.ask("GET", f"/v1/lists/{sha256}", {})
-        except Exception as error:
-            self._fetch_failed(ticket, _why(error))
-            return
-        self._list_response(ticket, answer.status, answer.headers.get("retry-after"), answer.body)
-
-    def _send(self, batch: int, body: bytes, content_type: str) -> None:
-        try:
-            answer = self._server.ask("POST", "/v1/events", {"Content-Type": content_type}, body)
-        except Exception as error:
-            self._batch_failed(batch, _why(error))
-            return
-        self._batch_response(batch, answer.status, answer.headers.get("retry-after"), answer.body)
-
-    def _open_stream(self, ticket: int, last_event_id: str | None, idle_timeout: float) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        stream = self._stream = Stream(self._server, idle_timeout)
-        answered: int | None = None
-
-        def hear_status(status: int, retry_after: str | None) -> None:
-            nonlocal answered
-            answered = status
-            self._stream_response(ticket, status, retry_after)
-            self._wake.set()
-
-        def hear(data: bytes) -> None:
-            self._stream_bytes(ticket, data)
-            if self._wakes():
-                self._wake.set()
-
-        def run() -> None:
-            why = "the connection was closed"
-            try:
-                headers = {"Last-Event-ID": last_event_id, "Accept": "text/event-stream"}
-                stream.run("/v1/manifest/stream", headers, hear_status, hear)
-            except Exception as error:
-                # Beside the network's errors there are those of http.client when `close` takes the socket away.
-                why = _why(error)
-            if answered is None:
-                self._fetch_failed(ticket, why)
-            elif answered == 200:
-                self._stream_closed(ticket)
-            self._wake.set()
-
-        self._listening = threading.Thread(target=run, name="evenhand-stream", daemon=True)
-        self._listening.start()
-
-    def _spool_due(self) -> float | None:
-        """Writes the spool if it has changed and the last writing is long enough ago; in how many seconds that will be so."""
-        mark, last = self._spool_state
-        if self._spool_mark() == mark:
-            return None
-        rest = last + SPOOL_INTERVAL - time.monotonic()
-        if rest > 0:
-            return rest
-        self._write_spool()
-        return None
-
-    def _write_spool(self) -> None:
-        if self._file is None:
-            return
-        mark = self._spool_mark()
-        try:
-            self._file.write(self._spool())
-        except OSError as error:
-            logger.error("the spool can't be written: %s", error, extra={"evenhand_code": "spool_failed"})
-        self._spool_state = (mark, time.monotonic())
-
-    def _tell(self) -> None:
-        """Hands diagnostics to the logger."""
-        for level, code, message, times in self._diagnostics():
-            suffix = f" ({times} times)" if times > 1 else ""
-            logger.log(LEVELS[level], "%s%s", message, suffix, extra={"evenhand_code": code})
-
-
-def _why(error: BaseException) -> str:
-    with contextlib.suppress(Exception):
-        return f"{type(error).__name__}: {error}"
-    return type(error).__name__
