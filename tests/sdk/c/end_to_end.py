@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The C++ client and the C host of bindings/c/examples against a running server: each event counted once, kill switches seen, outages survived.
 
-    end_to_end.py NAME=DRIVER…       NAME is `c` or `cpp`, DRIVER the program built from drive.c or drive.cpp; EVENHAND_BIN names the server
+    end_to_end.py NAME=PROGRAM…      NAME is `c` or `cpp` for what was built from drive.c or drive.cpp, `shop-…` for an example; EVENHAND_BIN names the server
 """
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -321,6 +322,19 @@ class CppProofs(Proofs):
         return ""
 
 
+def prove_example(world: World, name: str, program: str) -> None:
+    """An example as its user runs it: decides, tracks, and has delivered everything when it ends."""
+    before, bought = units(world), converted(world)
+    users = [f"{name}-{i}" for i in range(10)]
+    environment = {**os.environ, "EVENHAND_URL": world.base, "EVENHAND_KEY": world.keys["server"]}
+    done = subprocess.run([program, *users], env=environment, capture_output=True, text=True, timeout=30)
+    world.equal((done.returncode, done.stderr), (0, ""), f"{name} ends well")
+    lines = [re.fullmatch(r"(.*): ([ab]) \(SPLIT\)", line) for line in done.stdout.splitlines()]
+    world.equal([line and line[1] for line in lines], users, f"{name} decides for each user")
+    world.eventually(lambda: (units(world), converted(world)), lambda found: found == (before + 10, bought + 10), "10 units and 10 purchases are counted")
+    print(f"  {name}: the example decides, tracks, and has delivered everything when it ends")
+
+
 def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="evenhand-c-"))
     world = World(directory)
@@ -328,6 +342,9 @@ def main() -> None:
     try:
         define(world)
         for name, program in drivers.items():
+            if name.startswith("shop-"):
+                prove_example(world, name, program)
+                continue
             kinds = CppProofs if name == "cpp" else Proofs
             names = ["readiness", "exactly_once", "etag", "push", "poll", "outage", "spool", "denied"]
             if kinds is CppProofs:
