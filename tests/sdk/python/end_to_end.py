@@ -128,6 +128,8 @@ def killed_by_push(shop: Shop, kind: Kind) -> str:
 
 def killed_by_poll(shop: Shop, kind: Kind) -> str:
     client = ready(shop, kind, stream=False, poll_interval_ms=1_000)
+    shop.eventually(lambda: client.telemetry()["manifest_confirmations"], bool, "an unchanged manifest is confirmed")
+    shop.equal(client.telemetry()["snapshots"], 1, "and not taken again")
     took = kill_switch(shop, client, 1.3)
     done(client.close())
     return f"{took * 1000:.0f} ms"
