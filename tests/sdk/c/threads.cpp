@@ -148,11 +148,14 @@ std::uint64_t session(const Manifest (&manifests)[2], unsigned updates) {
 // The example client without a server: its loop fetches in vain while threads decide, track and change overrides.
 std::uint64_t client(const Manifest (&manifests)[2], unsigned updates, const std::string &directory) {
   std::atomic<std::uint64_t> told{0};
+  // Of a run that was broken off.
+  const std::string spool = directory + "/spool-of-threads";
+  std::remove(spool.c_str());
   shop::ClientOptions options;
   options.url = "http://127.0.0.1:9";
   options.key = "k";
   options.bootstrap = manifests[0].of_version(2);
-  options.spool = directory + "/spool-of-threads";
+  options.spool = spool;
   options.sticky_store = std::make_shared<evenhand::MemoryStickyStore>(100);
   options.logger = [&](shop::Level, std::string_view, std::string_view) { told++; };
   options.numbers = {{"backoff_base_ms", 10}, {"backoff_max_ms", 20}, {"flush_interval_ms", 1}, {"queue_max_events", 500}};
@@ -176,7 +179,9 @@ std::uint64_t client(const Manifest (&manifests)[2], unsigned updates, const std
   check(told > 0, "the logger hears of it");
   const auto after = client.decide("flag-000", context_of(1));
   check(after.reason() == EVENHAND_REASON_SPLIT, "decisions go on after the end");
-  std::remove((directory + "/spool-of-threads").c_str());
+  const auto held = client.telemetry().held_events;
+  check(!client.track("note", context_of(1)) && client.telemetry().held_events == held, "nothing is queued that nobody would send");
+  std::remove(spool.c_str());
   return turns;
 }
 

@@ -112,7 +112,7 @@ class Client {
   // Queues the exposure of a decision that `evaluate` or `evaluate_all` made, unless the same was queued lately.
   void expose(const evenhand::Decision &decision, const evenhand::Context &context) noexcept {
     try {
-      if (session_.expose(decision, context).queued > 0) notice();
+      if (!closed_ && session_.expose(decision, context).queued > 0) notice();
     } catch (const std::exception &error) {
       tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "exposure_lost", error.what());
     }
@@ -120,6 +120,8 @@ class Client {
   // Queues an event; its id. What the server would refuse is told to the logger, counted, and gives none.
   std::optional<std::string> track(std::string_view name, const evenhand::Context &context, const evenhand::EventFields &fields = {}) noexcept {
     try {
+      // Nobody would send it.
+      if (closed_) throw std::runtime_error("the client is closed: the event " + std::string(name) + " is not queued");
       std::string id = session_.track(name, context, fields);
       notice();
       return id;
@@ -167,10 +169,12 @@ class Client {
     http_.wake();
     return until(timeout, [this, mark] { return session_.is_flushed(mark); });
   }
-  // Sends what is queued, ends all requests, and writes the spool. Decisions go on with the manifest held. Whether nothing is left over.
+  // Sends what is queued, ends all requests, and writes the spool. Decisions go on with the manifest held, but nothing is queued any more.
+  // Whether nothing is left over.
   bool close(milliseconds timeout) {
     const std::lock_guard<std::mutex> one_at_a_time(closing_);
     if (thread_.joinable()) {
+      closed_ = true;
       const std::int64_t now = evenhand::now_ms();
       session_.shutdown(now + timeout.count(), now);
       http_.wake();
@@ -406,6 +410,7 @@ class Client {
   Logger logger_;
   std::shared_ptr<evenhand::StickyStore> store_;
   std::atomic<std::uint64_t> evaluations_{0};
+  std::atomic<bool> closed_{false};
   // Guards what follows up to `over_`.
   mutable std::mutex mutex_;
   std::map<std::string, std::string> overrides_;
