@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use evenhand_core::Snapshot;
 use evenhand_core::envelope::Held;
+use evenhand_core::event::USER_ID;
 
 use crate::action::Action;
 use crate::clock::Moment;
@@ -21,6 +22,8 @@ pub(crate) struct Current {
 #[derive(Debug)]
 pub(crate) struct Fetching {
     pub current: Option<Current>,
+    /// The unit types that count without a manifest.
+    before_any: Vec<String>,
     /// Of the manifest in use.
     pub etag: Option<String>,
     /// Whether the session fetches at all.
@@ -46,6 +49,7 @@ impl Fetching {
     pub fn new(enabled: bool, now: Moment) -> Self {
         Self {
             current: None,
+            before_any: vec![USER_ID.to_owned()],
             etag: None,
             enabled,
             due: now,
@@ -119,7 +123,9 @@ impl Fetching {
     }
 
     pub fn unit_types(&self) -> &[String] {
-        self.current.as_ref().map_or(&[], |current| &current.unit_types)
+        self.current
+            .as_ref()
+            .map_or(&self.before_any, |current| &current.unit_types)
     }
 
     pub fn age(&self, now: Moment) -> Option<i64> {

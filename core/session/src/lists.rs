@@ -1,9 +1,7 @@
 //! Id lists that the manifest names: which are held, which are to be fetched.
 
-use core::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenhand_core::ListSource;
 use evenhand_core::id_list::IdList;
 
 use crate::clock::Moment;
@@ -108,6 +106,10 @@ impl Lists {
         self.fresh = false;
     }
 
+    pub fn held(&self) -> &BTreeMap<String, IdList> {
+        &self.held
+    }
+
     /// Held and missing.
     pub fn counts(&self) -> (u64, u64) {
         (self.held.len() as u64, self.wanted.len() as u64)
@@ -124,27 +126,5 @@ impl Lists {
         for wanted in self.wanted.values_mut() {
             *wanted = Wanted { due: now, failures: 0 };
         }
-    }
-}
-
-/// The lists for the compiler; notes which ones it asks for.
-pub(crate) struct Asked<'a> {
-    lists: &'a Lists,
-    pub named: RefCell<BTreeSet<String>>,
-}
-
-impl<'a> Asked<'a> {
-    pub fn new(lists: &'a Lists) -> Self {
-        Self {
-            lists,
-            named: RefCell::default(),
-        }
-    }
-}
-
-impl ListSource for Asked<'_> {
-    fn list(&self, sha256: &str) -> Option<IdList> {
-        self.named.borrow_mut().insert(sha256.to_owned());
-        self.lists.held.get(sha256).cloned()
     }
 }

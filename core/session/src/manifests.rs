@@ -1,11 +1,9 @@
 //! Manifests and id lists as they come: answers judged, snapshots made, the next fetch planned.
 
 use core::fmt;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use evenhand_core::envelope::{EnvelopeError, Opened, open_envelope};
-use evenhand_core::event::USER_ID;
+use evenhand_core::envelope::{EnvelopeError, open_envelope};
 use evenhand_core::id_list::IdList;
 use evenhand_core::{ManifestError, Report, Snapshot};
 
@@ -13,8 +11,7 @@ use crate::Session;
 use crate::answer::{Answer, retry_after_ms};
 use crate::clock::{Moment, ms};
 use crate::diagnostics::Code;
-use crate::fetching::Current;
-use crate::lists::Asked;
+use crate::judging::{Asked, Judged};
 
 /// Answers without an announced manifest after which the announcement is forgotten.
 const UNMET_ANNOUNCEMENTS: u32 = 5;
@@ -274,9 +271,8 @@ impl Session {
 
     /// Takes a manifest if it may follow the one in use.
     pub(crate) fn take_manifest(&mut self, bytes: &[u8], now: Moment) -> Result<Updated, UpdateError> {
-        let taken = self.judge_manifest(bytes);
-        let (current, report, named) = match taken {
-            Ok(Some(taken)) => taken,
+        let Judged { current, report, named } = match self.judge_manifest(bytes) {
+            Ok(Some(judged)) => judged,
             Ok(None) => {
                 return Ok(Updated {
                     changed: false,
@@ -296,33 +292,6 @@ impl Session {
         Ok(Updated { changed: true, report })
     }
 
-    /// What the manifest in use would be; none if it already is.
-    #[allow(clippy::type_complexity, reason = "taken apart by its one caller")]
-    fn judge_manifest(&self, bytes: &[u8]) -> Result<Option<(Current, Report, BTreeSet<String>)>, UpdateError> {
-        let in_use = self.fetching.current.as_ref().map(|current| &current.held);
-        let opened = open_envelope(bytes, self.options.keys.as_ref(), in_use).map_err(UpdateError::Envelope)?;
-        opened
-            .is_for(self.options.environment.as_deref(), self.options.audience)
-            .map_err(UpdateError::Envelope)?;
-        if in_use == Some(&opened.held()) {
-            return Ok(None);
-        }
-        let (snapshot, report, named) = self.compile(&opened)?;
-        let current = Current {
-            envelope: bytes.into(),
-            held: opened.held(),
-            unit_types: unit_types(&snapshot),
-            snapshot: Arc::new(snapshot),
-        };
-        Ok(Some((current, report, named)))
-    }
-
-    fn compile(&self, opened: &Opened<'_>) -> Result<(Snapshot, Report, BTreeSet<String>), UpdateError> {
-        let lists = Asked::new(&self.lists);
-        let (snapshot, report) = Snapshot::compile(opened.manifest, &lists).map_err(UpdateError::Manifest)?;
-        Ok((snapshot, report, lists.named.into_inner()))
-    }
-
     /// Compiles the manifest in use with the lists that have come.
     fn compile_if_settled(&mut self) {
         if !self.lists.is_settled() {
@@ -334,7 +303,7 @@ impl Session {
         let Ok(opened) = open_envelope(&current.envelope, None, None) else {
             return;
         };
-        let Ok((snapshot, report, _)) = self.compile(&opened) else {
+        let Ok((snapshot, report)) = Snapshot::compile(opened.manifest, &Asked::new(self.lists.held())) else {
             return;
         };
         if let Some(current) = &mut self.fetching.current {
@@ -441,10 +410,4 @@ fn open_list(body: &[u8], sha256: &str) -> Result<IdList, String> {
     } else {
         Err(format!("its SHA-256 is {}", list.sha256()))
     }
-}
-
-fn unit_types(snapshot: &Snapshot) -> Vec<String> {
-    let units = snapshot.experiments().map(|experiment| experiment.unit);
-    let all: BTreeSet<&str> = units.chain([USER_ID]).collect();
-    all.into_iter().map(str::to_owned).collect()
 }

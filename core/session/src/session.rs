@@ -12,6 +12,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::event_ids::EventIds;
 use crate::fetching::Fetching;
 use crate::jitter::Jitter;
+use crate::judging::Prepared;
 use crate::lists::Lists;
 use crate::options::Options;
 use crate::queue::{Limits, Queue};
@@ -44,6 +45,7 @@ pub struct Session {
     pub(crate) last_seq: u64,
     pub(crate) fetching: Fetching,
     pub(crate) lists: Lists,
+    pub(crate) prepared: Option<Prepared>,
     pub(crate) stream: Stream,
     pub(crate) dedupe: Dedupe,
     pub(crate) queue: Queue,
@@ -68,6 +70,7 @@ impl Session {
             last_seq: 0,
             fetching: Fetching::new(options.fetch, now),
             lists: Lists::default(),
+            prepared: None,
             stream: Stream::new(options.stream, now),
             dedupe: Dedupe::new(&entropy, options.dedupe_capacity),
             queue: Queue::default(),
@@ -148,8 +151,8 @@ impl Session {
         self.counts.snapshots
     }
 
-    /// The unit types that the experiments of the manifest in use randomise, and `user_id`; in ascending byte order. What
-    /// `track` should be given of a context.
+    /// The unit types that the experiments of the manifest in use randomise, and `user_id`; in ascending byte order. Without
+    /// a manifest `user_id` alone. What `track` should be given of a context.
     pub fn unit_types(&self) -> &[String] {
         self.fetching.unit_types()
     }

@@ -76,10 +76,23 @@ fn context(given: &Value) -> Context {
     context
 }
 
+/// When manifests are judged: it must not show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Judging {
+    /// By the session, when they are reported.
+    Inside,
+    /// Ahead, with what the session knew right before.
+    Ahead,
+    /// Ahead, with what it knew when the script began: much has changed since.
+    Stale,
+}
+
 struct Player<'a> {
     file: &'a File,
     session: Session,
     at: String,
+    judging: Judging,
+    began: Session,
 }
 
 impl Player<'_> {
@@ -101,6 +114,16 @@ impl Player<'_> {
     }
 
     /// Plays a step; what the session answered, where it answers anything.
+    fn judge_ahead(&mut self, manifest: &str) {
+        let from = match self.judging {
+            Judging::Inside => return,
+            Judging::Ahead => &self.session,
+            Judging::Stale => &self.began,
+        };
+        let prepared = from.preparation().judge(manifest.as_bytes());
+        self.session.prepare(prepared);
+    }
+
     fn play(&mut self, step: &Value) -> Option<Value> {
         let now = step["now"].as_i64().unwrap_or_default();
         let status = step["status"].as_u64().unwrap_or_default() as u16;
@@ -110,6 +133,7 @@ impl Player<'_> {
             "wakes" => return Some(json!(self.session.wakes())),
             "manifest_response" => {
                 let body = self.manifest(step).to_owned();
+                self.judge_ahead(&body);
                 let (ticket, etag) = (Self::number(step, "ticket"), step["etag"].as_str());
                 self.session
                     .manifest_response(ticket, status, etag, after, body.as_bytes(), now);
@@ -125,6 +149,7 @@ impl Player<'_> {
                 return Some(json!(self.session.provide_list(&body, now)));
             }
             "update_manifest" => {
+                self.judge_ahead(&self.manifest(step).to_owned());
                 let body = self.manifest(step).to_owned();
                 return Some(json!(match self.session.update_manifest(body.as_bytes(), now) {
                     Ok(updated) if updated.changed => "taken",
@@ -267,12 +292,15 @@ fn every_script_goes_as_the_model_says() {
     let file: File = serde_json::from_str(&text).unwrap();
     assert_eq!(json!(file.cases.len()), entry["cases"]);
     let mut wrong = Vec::new();
-    for case in &file.cases {
-        let session = Session::new(options(&case.options), entropy(&case.entropy), case.start);
+    let every = [Judging::Inside, Judging::Ahead, Judging::Stale];
+    for (case, judging) in file.cases.iter().flat_map(|case| every.map(|judging| (case, judging))) {
+        let session = || Session::new(options(&case.options), entropy(&case.entropy), case.start);
         let mut player = Player {
             file: &file,
-            session,
+            session: session(),
             at: case.name.clone(),
+            judging,
+            began: session(),
         };
         for (number, step) in case.steps.iter().enumerate() {
             let found = player.play(step);
@@ -280,7 +308,7 @@ fn every_script_goes_as_the_model_says() {
             if found != expected {
                 let shown = |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
                 wrong.push(format!(
-                    "{}, step {number}, {}:\n  expected {}\n  found    {}",
+                    "{} ({judging:?}), step {number}, {}:\n  expected {}\n  found    {}",
                     case.name,
                     step["do"],
                     shown(&expected),
