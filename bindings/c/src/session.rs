@@ -25,13 +25,14 @@ impl Session {
         // What a panic leaves behind is a queue that may lack an event: better than none at all.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// The attributes that are unit ids. Before the first manifest it is `user_id` alone: what happens then is tracked too.
-pub(crate) fn unit_types(session: &Machine) -> Vec<String> {
-    match session.unit_types() {
-        [] => vec!["user_id".to_owned()],
-        types => types.to_vec(),
+    /// The lock, taken when a manifest has been judged and compiled without it: that takes milliseconds, and an exposure waits for none.
+    pub(crate) fn lock_for(&self, manifest: &[u8]) -> MutexGuard<'_, Machine> {
+        let preparation = self.lock().preparation();
+        let prepared = preparation.judge(manifest);
+        let mut machine = self.lock();
+        machine.prepare(prepared);
+        machine
     }
 }
 
@@ -156,7 +157,7 @@ pub unsafe extern "C" fn evenhand_session_snapshots(session: *const Session) -> 
 pub unsafe extern "C" fn evenhand_session_unit_type_count(session: *const Session) -> usize {
     // SAFETY: the caller's promise.
     guard_or(0, || {
-        unsafe { session.as_ref() }.map_or(0, |session| unit_types(&session.lock()).len())
+        unsafe { session.as_ref() }.map_or(0, |session| session.lock().unit_types().len())
     })
 }
 
@@ -177,9 +178,11 @@ pub unsafe extern "C" fn evenhand_session_unit_type(
             get_mut(out)?;
             get(session)?
         };
-        let name = unit_types(&session.lock())
-            .into_iter()
-            .nth(index)
+        let name = session
+            .lock()
+            .unit_types()
+            .get(index)
+            .cloned()
             .ok_or(Status::NotFound)?;
         // SAFETY: checked above.
         unsafe { hand_out(out, Bytes(name.into_bytes())) };
@@ -257,7 +260,7 @@ pub unsafe extern "C" fn evenhand_session_update_manifest(
     guard_told(error, || {
         // SAFETY: the caller's promise.
         let (session, manifest) = unsafe { (get(session)?, bytes(data, len)?) };
-        let updated = session.lock().update_manifest(manifest, now_ms);
+        let updated = session.lock_for(manifest).update_manifest(manifest, now_ms);
         updated.map(|_| ()).map_err(|error| Error::refused(error.code(), error))
     })
 }

@@ -30,9 +30,12 @@ pub unsafe extern "C" fn evenhand_session_manifest_response(
                 bytes(body, len)?,
             )
         };
-        session
-            .lock()
-            .manifest_response(ticket, status, etag, retry_after, body, now_ms);
+        let mut machine = if status == 200 {
+            session.lock_for(body)
+        } else {
+            session.lock()
+        };
+        machine.manifest_response(ticket, status, etag, retry_after, body, now_ms);
         Ok(())
     })
 }

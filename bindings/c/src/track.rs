@@ -7,7 +7,7 @@ use crate::bytes::Bytes;
 use crate::context::Context;
 use crate::error::Error;
 use crate::guard::{get, guard_told, hand_out};
-use crate::session::{Session, unit_types};
+use crate::session::Session;
 use crate::status::Status;
 use crate::text::{Text, optional, text};
 
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn evenhand_session_track(
             )
         };
         let mut session = session.lock();
-        let types = unit_types(&session);
+        let types = session.unit_types().to_vec();
         let units: Vec<(&str, Value<'_>)> = types
             .iter()
             // A context finds its values by name alone.

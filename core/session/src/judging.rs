@@ -161,8 +161,8 @@ impl Session {
         let in_use = self.fetching.current.as_ref().map(|current| &current.held);
         let lists = self.lists.held();
         if let Some(prepared) = self.prepared.take()
-            && true
-
+            && prepared.in_use.as_ref() == in_use
+            && prepared.lists.iter().eq(lists.keys())
             && *prepared.manifest == *bytes
         {
             return prepared.verdict;
@@ -175,5 +175,41 @@ impl Session {
             lists,
         }
         .judge(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenhand_core::id_list::IdListBuilder;
+    use evenhand_core::{Context, Reason};
+
+    use crate::{Options, Session};
+
+    #[test]
+    fn a_list_that_came_after_the_preparation_is_in_the_snapshot() {
+        let mut builder = IdListBuilder::new("salt");
+        builder.add("user-1").unwrap();
+        let list = builder.build();
+        let manifest = |version: u64| {
+            format!(
+                r#"{{"schema":1,"environment":"e","audience":"server","generation":1,"version":{version},"issued_at_ms":0,
+                "lists":{{"ids":{{"salt":"salt","sha256":"{}","count":1}}}},
+                "flags":{{"f":{{"type":"bool","off":"no","default":"no","variations":[{{"key":"no","value":false}},{{"key":"yes","value":true}}],
+                "rules":[{{"id":"r","kind":"targeted","serve":"yes","when":{{"op":"in_list","unit":"user_id","list":"ids"}}}}]}}}}}}"#,
+                list.sha256
+            )
+        };
+        let mut session = Session::new(Options::default(), [7; 16], 0);
+        session.update_manifest(manifest(1).as_bytes(), 0).unwrap();
+        let before = session.preparation();
+        assert!(session.provide_list(&list.bytes, 1));
+        session.prepare(before.judge(manifest(2).as_bytes()));
+        session.update_manifest(manifest(2).as_bytes(), 2).unwrap();
+        let decision = session
+            .snapshot()
+            .unwrap()
+            .evaluate("f", &Context::new().with("user_id", "user-1"), 3)
+            .reason;
+        assert_eq!(decision, Reason::Targeted);
     }
 }

@@ -149,8 +149,8 @@ impl Player<'_> {
                 return Some(json!(self.session.provide_list(&body, now)));
             }
             "update_manifest" => {
-                self.judge_ahead(&self.manifest(step).to_owned());
                 let body = self.manifest(step).to_owned();
+                self.judge_ahead(&body);
                 return Some(json!(match self.session.update_manifest(body.as_bytes(), now) {
                     Ok(updated) if updated.changed => "taken",
                     Ok(_) => "same",
