@@ -4,7 +4,7 @@ import { type ClientOptions, inOurNames, sessionNumbers } from './client-options
 import { type Attributes, Context, type StickyRecord } from './context';
 import { callersDefault, type Decision, type Json, originOf } from './decision';
 import { ManifestError } from './errors';
-import { isWellFormed, takeUnusable } from './flat';
+import { type Asked, asked, isWellFormed, read, takeUnusable } from './flat';
 import { consoleLogger, guarded, type Logger } from './logger';
 import { Loop, message } from './loop';
 import { NativeSession, type TrackedUnit } from './native/binding';
@@ -30,6 +30,7 @@ const MAX_UNUSABLE_NAMES = 1_000;
 /** How often a spool that has changed is written. */
 const SPOOL_INTERVAL_MS = 250;
 const NOTHING: readonly StickyRecord[] = [];
+const DEFAULT_UNIT_TYPES: readonly Asked[] = [asked(0, 'user_id')];
 
 /**
  * Decides locally, sends exposures and events, and keeps the manifest up to date.
@@ -47,7 +48,9 @@ export class Client {
   #overrides: { readonly [flag: string]: string } | undefined;
   #snapshot: Snapshot | null = null;
   #snapshots = 0;
-  #unitTypes: readonly string[] = [];
+  #unitTypes: readonly Asked[] = DEFAULT_UNIT_TYPES;
+  /** Where exposures and events go; undefined once nobody sends them any more. */
+  #queue: NativeSession | undefined;
   #evaluations = 0;
   #spool: SpoolFile | undefined;
   #spoolMark = '';
@@ -63,6 +66,7 @@ export class Client {
     if (options.overrides !== undefined) this.#overrides = { ...options.overrides };
     const server = new Server(options.url, options.key, `${SDK} node/${process.versions.node}`, options.timeoutMs ?? 10_000);
     this.#session = opened(options);
+    this.#queue = this.#session;
     this.#loop = new Loop(this.#session, server, this.#logger, () => this.#changed());
     if (options.bootstrap !== undefined) this.#bootstrap(options.bootstrap);
     if (options.spool !== undefined) this.#takeSpools(options.spool);
@@ -81,7 +85,7 @@ export class Client {
     const snapshot = this.#snapshot;
     if (snapshot === null) return new Map();
     try {
-      const decisions = snapshot.evaluateAll(this.#enriched(context), options);
+      const decisions = snapshot.evaluateAll(this.#enriched(context, snapshot), options);
       this.#evaluations += decisions.size;
       this.#count();
       return decisions;
@@ -93,7 +97,7 @@ export class Client {
 
   /** Evaluates a flag and queues its exposure. Nothing is thrown: whatever breaks, there is a decision and its reason. */
   decide(flag: string, context: Context | Attributes, options?: EvaluateOptions): Decision {
-    const decision = this.#evaluate(flag, context, options, this.#session);
+    const decision = this.#evaluate(flag, context, options, this.#queue);
     if (this.#store !== undefined && decision.reason === 'SPLIT') this.#keep(decision, this.#store);
     return decision;
   }
@@ -108,7 +112,7 @@ export class Client {
     if (snapshot === null) return callersDefault(flag, 'NOT_READY', null);
     try {
       const plain = this.#store === undefined && this.#overrides === undefined;
-      const decision = snapshot.evaluate(flag, plain ? context : this.#enriched(context), options, session);
+      const decision = snapshot.evaluate(flag, plain ? context : this.#enriched(context, snapshot), options, session);
       this.#evaluations++;
       this.#count();
       if (snapshot.queued) {
@@ -131,9 +135,11 @@ export class Client {
         this.#logger.warn(`the decision of ${decision.flag} is a copy: expose the object that was returned`, { code: 'exposure_lost' });
         return;
       }
+      if (!decision.exposure && decision.holdoutExposures.length === 0) return;
+      if (this.#queue === undefined) throw new Error('the client is closed; expose before you close it');
       const { table, context } = origin;
       const values = table.of.bound(context);
-      if (this.#session.expose(values, table.index, decision.packed, Date.now()) > 0) this.#notice();
+      if (this.#queue.expose(values, table.index, decision.packed, Date.now()) > 0) this.#notice();
     } catch (error) {
       this.#lastError = error;
       this.#logger.error(`an exposure is lost: ${message(error)}`, { code: 'exposure_lost', error });
@@ -168,14 +174,16 @@ export class Client {
   /** Queues an event of the units in a context; its id. What the server would refuse is logged, counted, and gives null; after `close` everything is. */
   track(name: string, context: Context | Attributes, options: TrackOptions = {}): string | null {
     try {
-      // It would be held for ever: nobody sends it, and the spool is written.
-      if (this.#loop.over) throw new Error('the client is closed; track before you close it');
+      if (this.#queue === undefined) throw new Error('the client is closed; track before you close it');
       const { value, properties, timestamp } = options;
       if (typeof name !== 'string' || !isWellFormed(name)) throw new TypeError('the name of an event is text');
       if (value !== undefined && !['number', 'bigint', 'string'].includes(typeof value)) {
         throw new TypeError('the value of an event is a number, a bigint or decimal text');
       }
-      const tracked = this.#session.track(
+      if (timestamp !== undefined && !Number.isSafeInteger(timestamp)) {
+        throw new TypeError('the timestamp of an event is a whole number of milliseconds since 1970, as Date.now() gives it');
+      }
+      const tracked = this.#queue.track(
         {
           name,
           units: this.#units(context instanceof Context ? context.attributes : context),
@@ -191,7 +199,8 @@ export class Client {
       }
       this.#logger.error(`the event ${JSON.stringify(name)} is not queued: ${tracked.refusal?.message}`, { code: 'track_refused' });
     } catch (error) {
-      this.#logger.error(`the event ${String(name)} is not queued: ${message(error)}`, { code: 'track_refused', error });
+      const shown = typeof name === 'string' ? JSON.stringify(name) : `named by a ${typeof name}`;
+      this.#logger.error(`the event ${shown} is not queued: ${message(error)}`, { code: 'track_refused', error });
     }
     return null;
   }
@@ -199,8 +208,7 @@ export class Client {
   /** The units of a context, as the event has them. */
   #units(attributes: Attributes): TrackedUnit[] {
     const units: TrackedUnit[] = [];
-    for (const name of this.#unitTypes.length === 0 ? ['user_id'] : this.#unitTypes) {
-      const value = Object.hasOwn(attributes, name) || !(name in Object.prototype) ? attributes[name] : undefined;
+    for (const [name, value] of Object.entries(read(this.#unitTypes, attributes))) {
       if (value === undefined || value === null) continue;
       if (typeof value === 'string' && isWellFormed(value)) units.push({ name, text: value });
       else if (typeof value === 'number' || typeof value === 'bigint') units.push({ name, number: Number(value) });
@@ -222,17 +230,15 @@ export class Client {
    */
   explain(flag: string, context: Context | Attributes, options?: EvaluateOptions): unknown {
     if (this.#snapshot === null) throw new Error('there is no manifest to explain by yet: await ready() first');
-    return this.#snapshot.explain(flag, this.#enriched(context), options);
+    return this.#snapshot.explain(flag, this.#enriched(context, this.#snapshot), options);
   }
 
   /** The context with stored assignments and overrides; most clients have neither. */
-  #enriched(context: Context | Attributes): Context | Attributes {
+  #enriched(context: Context | Attributes, snapshot: Snapshot): Context | Attributes {
     if (this.#store === undefined && this.#overrides === undefined) return context;
-    const { attributes, sticky, forced } = context instanceof Context ? context : new Context(context);
-    return new Context(attributes, {
-      sticky: [...this.#stored(attributes), ...sticky],
-      forced: { ...this.#overrides, ...forced },
-    });
+    if (!(context instanceof Context)) return snapshot.context(context, this.#stored(context), { ...this.#overrides });
+    const { attributes, sticky, forced } = context;
+    return snapshot.context(context, [...this.#stored(attributes), ...sticky], { ...this.#overrides, ...forced });
   }
 
   #stored(attributes: Attributes): readonly StickyRecord[] {
@@ -324,6 +330,7 @@ export class Client {
     this.#session.shutdown(now, now + timeoutMs);
     this.#loop.kick();
     await this.#until(() => this.#loop.over, timeoutMs + 500);
+    this.#queue = undefined;
     forget(this);
     clearTimeout(this.#spoolTimer);
     this.#spoolTimer = undefined;
@@ -418,8 +425,11 @@ export class Client {
       this.#snapshots = snapshots;
       const native = this.#session.snapshot();
       if (native !== null) this.#snapshot = new Snapshot(native);
-      this.#unitTypes = this.#session.unitTypes();
+      const unitTypes = this.#session.unitTypes();
+      this.#unitTypes = unitTypes.length === 0 ? DEFAULT_UNIT_TYPES : unitTypes.map((name, index) => asked(index, name));
     }
+    // What came now would be held for ever: nobody sends it, and the spool is written.
+    if (this.#loop.over) this.#queue = undefined;
     if (this.#spool !== undefined) this.#writeSpoolSoon();
     for (const { level, code, message: text, times } of this.#session.takeDiagnostics()) {
       this.#logger[level](times > 1 ? `${text} (${times} times)` : text, { code, times });

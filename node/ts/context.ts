@@ -1,4 +1,4 @@
-import { isWellFormed } from './flat';
+import { everyObjectHas, isWellFormed } from './flat';
 import type { BoundContext, ForcedVariation, StickyAssignment } from './native/binding';
 import type { Snapshot } from './snapshot';
 
@@ -11,7 +11,12 @@ import type { Snapshot } from './snapshot';
  */
 export type AttributeValue = string | number | bigint | boolean | null | undefined | readonly (string | number | bigint | boolean)[];
 
-/** Attributes by name; unit ids are attributes like any other: `{user_id: 'u-1', country: 'NZ'}`. */
+/**
+ * Attributes by name; unit ids are attributes like any other: `{user_id: 'u-1', country: 'NZ'}`.
+ *
+ * An instance of a class is as good as a plain object: inherited properties and getters count. Only a name that every object has
+ * (`constructor`, `toString`, …) must be the object's own property to be an attribute.
+ */
 export type Attributes = { readonly [name: string]: AttributeValue };
 
 /** A variation that the host has stored for a unit. */
@@ -38,33 +43,54 @@ let refresh: (context: Context, snapshot: Snapshot) => BoundContext;
  * A context for many decisions: its values are put where a manifest's rules look for them once, at the first decision of each
  * manifest. For one or two decisions a plain object is as good.
  *
- * The attributes are copied; later changes of the object passed in are not seen.
+ * The attributes are copied, and getters called, once; later changes of the object passed in are not seen. What a getter throws is
+ * thrown to the decision that asks for its attribute, as it is with the object itself.
  */
 export class Context {
   readonly attributes: Attributes;
   readonly sticky: readonly StickyRecord[];
   readonly forced: { readonly [flag: string]: string };
-  #snapshot: Snapshot | undefined;
+  /** The id of the snapshot bound to, not the snapshot: a context kept must not keep an old manifest. */
+  #snapshot = 0;
   #bound: BoundContext | undefined;
 
   constructor(attributes: Attributes, extras: ContextExtras = {}) {
-    const copy: Record<string, AttributeValue> = Object.create(null);
-    for (const name of Object.keys(attributes)) {
-      const value = attributes[name];
-      copy[name] = Array.isArray(value) ? Object.freeze([...value]) : value;
-    }
-    this.attributes = Object.freeze(copy);
+    this.attributes = copied(attributes);
     this.sticky = Object.freeze([...(extras.sticky ?? [])]);
     this.forced = Object.freeze({ ...extras.forced });
   }
 
   static {
-    bindTo = (context, snapshot) => (context.#snapshot === snapshot ? (context.#bound as BoundContext) : refresh(context, snapshot));
+    bindTo = (context, snapshot) => (context.#snapshot === snapshot.id ? (context.#bound as BoundContext) : refresh(context, snapshot));
     refresh = (context, snapshot) => {
       context.#bound = snapshot.bind(context.attributes, stickyRows(context.sticky), forcedRows(context.forced));
-      context.#snapshot = snapshot;
+      context.#snapshot = snapshot.id;
       return context.#bound;
     };
+  }
+}
+
+/** Whatever a decision could read from the object itself (`Asked`), by name. */
+function copied(attributes: Attributes): Attributes {
+  if (attributes === null || typeof attributes !== 'object') throw new TypeError('a context is made of an object: attributes by name');
+  const copy: Record<string, AttributeValue> = Object.create(null);
+  for (let from = attributes; from !== null && from !== Object.prototype; from = Object.getPrototypeOf(from)) {
+    for (const name of Object.getOwnPropertyNames(from)) {
+      if (!(name in copy) && (from === attributes || !everyObjectHas(name))) copyOne(copy, name, attributes);
+    }
+  }
+  return Object.freeze(copy);
+}
+
+function copyOne(copy: Record<string, AttributeValue>, name: string, attributes: Attributes): void {
+  try {
+    const value = attributes[name];
+    copy[name] = Array.isArray(value) ? Object.freeze([...value]) : value;
+  } catch (error) {
+    const get = (): never => {
+      throw error;
+    };
+    Object.defineProperty(copy, name, { enumerable: true, get });
   }
 }
 

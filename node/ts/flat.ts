@@ -27,16 +27,33 @@ let unusable: string[] = [];
 const encoder = new TextEncoder();
 const hasOwn = Object.prototype.hasOwnProperty;
 
-/** An attribute that a flag can ask for. */
+/**
+ * An attribute that a flag can ask for. A property of the caller's object counts, own or inherited (a getter of its class), but one
+ * whose name Object.prototype has (`constructor`, `toString`, `__proto__`) only where it is the object's own: every object has those.
+ */
 export interface Asked {
   readonly index: number;
   readonly name: string;
-  /** The name is one of Object.prototype's: only an own property of it is an attribute. */
+  /** The name is one of Object.prototype's. */
   readonly inherited: boolean;
 }
 
 export function asked(index: number, name: string): Asked {
-  return { index, name, inherited: name in Object.prototype };
+  return { index, name, inherited: everyObjectHas(name) };
+}
+
+/** Whether a name is one of Object.prototype's. */
+export function everyObjectHas(name: string): boolean {
+  return name in Object.prototype;
+}
+
+/** The attributes of `object` that are in `wanted`, as `encode` reads them. */
+export function read(wanted: readonly Asked[], object: object): Record<string, unknown> {
+  const values: Record<string, unknown> = Object.create(null);
+  for (const { name, inherited } of wanted) {
+    if (!inherited || hasOwn.call(object, name)) values[name] = (object as Record<string, unknown>)[name];
+  }
+  return values;
 }
 
 /** The buffers and their generation, for the native half. */
@@ -88,11 +105,7 @@ export function encode(wanted: readonly Asked[], object: object): number {
   const length = encodeOnce(wanted, object as Record<string, unknown>);
   if (mine === encodings) return length;
   // A getter wrote into the buffer meanwhile: read everything first, then write.
-  const values: Record<string, unknown> = Object.create(null);
-  for (const { name, inherited } of wanted) {
-    if (!inherited || hasOwn.call(object, name)) values[name] = (object as Record<string, unknown>)[name];
-  }
-  return encodeOnce(wanted, values);
+  return encodeOnce(wanted, read(wanted, object));
 }
 
 function encodeOnce(wanted: readonly Asked[], object: Record<string, unknown>): number {

@@ -117,25 +117,32 @@ export class Loop {
     const session = this.#session;
     const { ticket } = action;
     let answered = false;
-    this.#closeStream = this.#server.stream('/v1/manifest/stream', { 'Last-Event-ID': action.lastEventId }, action.idleTimeoutMs ?? 0, {
+    // One that was never answered has lapsed in the session, but may still be open here.
+    this.#closeStream?.();
+    const close = this.#server.stream('/v1/manifest/stream', { 'Last-Event-ID': action.lastEventId }, action.idleTimeoutMs ?? 0, {
       answered: (status, retryAfter) => {
         answered = true;
         reported(() => session.streamResponse(ticket, status, retryAfter, Date.now()));
       },
       heard: (bytes) => reported(() => session.streamBytes(ticket, bytes, Date.now())),
       ended: (error) => {
-        this.#closeStream = undefined;
+        if (this.#closeStream === close) this.#closeStream = undefined;
         const now = Date.now();
         if (answered) reported(() => session.streamClosed(ticket, now));
         else reported(() => session.fetchFailed(ticket, error ? message(error) : 'the connection was closed', now));
       },
     });
+    this.#closeStream = close;
   }
 }
 
-/** What an error says, with the code of a system's. */
+/** What an error says, with the code of a system's. Anything may have been thrown; this throws nothing. */
 export function message(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  return code === undefined || error.message.includes(code) ? error.message || error.name : `${code}: ${error.message}`;
+  try {
+    if (!(error instanceof Error)) return String(error);
+    const { code } = error as NodeJS.ErrnoException;
+    return code === undefined || error.message.includes(code) ? error.message || error.name : `${code}: ${error.message}`;
+  } catch {
+    return `a thrown ${typeof error} that can't be shown`;
+  }
 }

@@ -1,4 +1,4 @@
-import { type Attributes, bound, Context, type ContextExtras } from './context';
+import { type Attributes, bound, Context, type ContextExtras, type StickyRecord } from './context';
 import { callersDefault, type Decision, type FlagTable, frozen, unpack } from './decision';
 import * as flat from './flat';
 import type { BoundContext, ForcedVariation, NativeSession, NativeSnapshot, StickyAssignment } from './native/binding';
@@ -29,9 +29,14 @@ interface Flag extends FlagTable {
 
 /** Unknown keys that are remembered; an application that asks for ever new ones costs a call each, not memory. */
 const MAX_UNKNOWN = 1_000;
+const NOTHING: Required<ContextExtras> = { sticky: [], forced: {} };
+
+/** Counts snapshots; a context knows by it which one it is bound to. */
+let snapshots = 0;
 
 /** A compiled manifest with the tables its packed decisions are read with: one object, so that an update can't mix them. */
 export class Snapshot {
+  readonly id = ++snapshots;
   readonly version: number;
   readonly generation: number;
   readonly environment: string;
@@ -65,7 +70,7 @@ export class Snapshot {
       if (options.type !== undefined && !gives(flag.type, options.type)) {
         return callersDefault(key, 'TYPE_MISMATCH', this.version);
       }
-      given = withExtras(context, options);
+      given = this.#withExtras(context, options);
       now = options.now;
     }
     const packed = this.#packed(flag, given, now ?? Date.now(), session);
@@ -93,7 +98,7 @@ export class Snapshot {
 
   evaluateAll(context: Context | Attributes, options: EvaluateOptions | undefined): Map<string, Decision> {
     const now = options?.now ?? Date.now();
-    const given = options === undefined ? context : withExtras(context, options);
+    const given = options === undefined ? context : this.#withExtras(context, options);
     const flags = this.#flags();
     const answers = flat.answersFor(this.#flagCount);
     if (given instanceof Context) {
@@ -114,8 +119,7 @@ export class Snapshot {
   }
 
   explain(key: string, context: Context | Attributes, options: EvaluateOptions | undefined): unknown {
-    const given = options === undefined ? context : withExtras(context, options);
-    const native = bound(given instanceof Context ? given : new Context(given), this);
+    const native = this.bound(options === undefined ? context : this.#withExtras(context, options));
     return JSON.parse(this.native.explain(key, native, options?.now ?? Date.now()));
   }
 
@@ -125,7 +129,20 @@ export class Snapshot {
 
   /** The values of a context in this snapshot's slots. */
   bound(context: Context | Attributes): BoundContext {
-    return bound(context instanceof Context ? context : new Context(context), this);
+    return context instanceof Context ? bound(context, this) : this.bind(context, [], []);
+  }
+
+  /** A context for decisions of this snapshot alone: of a caller's object it has what the snapshot's flags can ask for. */
+  context(given: Context | Attributes, sticky: readonly StickyRecord[], forced: { readonly [flag: string]: string }): Context {
+    const attributes = given instanceof Context ? given.attributes : (flat.read(this.#attributes, given) as Attributes);
+    return new Context(attributes, { sticky, forced });
+  }
+
+  /** The context with what the options force upon it; the context itself, usually. */
+  #withExtras(context: Context | Attributes, { sticky, forced }: EvaluateOptions): Context | Attributes {
+    if (sticky === undefined && forced === undefined) return context;
+    const kept = context instanceof Context ? context : NOTHING;
+    return this.context(context, [...kept.sticky, ...(sticky ?? [])], { ...kept.forced, ...forced });
   }
 
   bind(attributes: Attributes, sticky: StickyAssignment[], forced: ForcedVariation[]): BoundContext {
@@ -174,14 +191,4 @@ export class Snapshot {
 /** Whether a flag of one type may be asked for as another. One whose type can't be read answers UNSUPPORTED by itself. */
 function gives(has: FlagType | null, asked: FlagType): boolean {
   return has === null || has === asked || (has === 'int' && asked === 'float');
-}
-
-/** The context with what the options force upon it; the context itself, usually. */
-function withExtras(context: Context | Attributes, options: EvaluateOptions): Context | Attributes {
-  if (options.sticky === undefined && options.forced === undefined) return context;
-  if (!(context instanceof Context)) return new Context(context, options);
-  return new Context(context.attributes, {
-    sticky: [...context.sticky, ...(options.sticky ?? [])],
-    forced: { ...context.forced, ...options.forced },
-  });
 }

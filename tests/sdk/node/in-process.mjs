@@ -57,6 +57,43 @@ proof('a closed client says so at once, decides on, and takes no event that nobo
   check(client.stringValue('flag-0', { user_id: 'u' }, 'mine') !== 'mine', 'it decides on', '');
   check(client.track('after', { user_id: 'u' }) === null && told.some((line) => line.includes('the client is closed')), 'an event is refused aloud', told);
   check(!(await client.flush()), 'nothing can be flushed', '');
+  const queued = () => client.telemetry().exposures.queued;
+  const before = queued();
+  check(client.decide('flag-0', { user_id: 'late' }).reason === 'SPLIT' && queued() === before, 'decide queues no exposure', queued());
+  client.expose(client.evaluate('flag-0', { user_id: 'late' }));
+  check(queued() === before && told.some((line) => line.includes('an exposure is lost: the client is closed')), 'expose says that it is lost', told);
+  check(client.telemetry().heldEvents === 1, 'the one event of before the end is held', client.telemetry());
+});
+
+proof('track takes whole milliseconds, and throws nothing whatever it is given', async () => {
+  const told = [];
+  const tell = (message) => told.push(message);
+  const client = new Client({ url: 'http://127.0.0.1:9', key: 'k', logger: { info() {}, warn: tell, error: tell }, bootstrap: Buffer.from(manifest(1)) });
+  for (const timestamp of [Number.NaN, Number.POSITIVE_INFINITY, 1.7, 2 ** 53, '1700000000000', null]) {
+    told.length = 0;
+    check(client.track('t', { user_id: 'u' }, { timestamp }) === null, `the timestamp ${timestamp} is refused`, '');
+    check(told.length === 1 && told[0].includes('the event "t" is not queued: the timestamp of an event is a whole number of milliseconds'), 'and told', told);
+  }
+  check(client.track('t', { user_id: 'u' }, { timestamp: Date.now() - 5_000 }) !== null, 'a whole one is taken', told);
+  const throws = () => {
+    throw new Error('no text');
+  };
+  for (const name of [{ toString: throws }, Object.create(null), Symbol('s'), 7, undefined]) {
+    told.length = 0;
+    check(client.track(name, { user_id: 'u' }) === null && told.length === 1, 'a name that is no text is refused aloud', told);
+  }
+  const unshowable = Object.assign(new Error(), { toString: throws });
+  Object.defineProperty(unshowable, 'message', { get: throws });
+  for (const thrown of [Object.create(null), unshowable]) {
+    const properties = {
+      toJSON() {
+        throw thrown;
+      },
+    };
+    check(client.track('t', { user_id: 'u' }, { properties }) === null, 'so is what throws something that can\'t be shown', told);
+  }
+  check(client.telemetry().events.queued === 1, 'one event is queued', client.telemetry().events);
+  await client.close(50);
 });
 
 proof('a sticky record that a killed process left half written takes no other along', () => {
