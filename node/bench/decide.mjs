@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
 const { Client, Context, Engine } = require(join(root, 'dist/index.js'));
-const { NativeSession } = require(join(root, 'dist/native/binding.js'));
+const { direct } = require(join(root, 'dist/native/binding.js'));
 
 const data = process.argv[2];
 const bytes = readFileSync(join(data, 'evenhand_200.json'));
@@ -18,13 +18,13 @@ const flags = Object.keys(JSON.parse(bytes).flags);
 const engine = new Engine(bytes);
 const client = new Client({ url: 'http://127.0.0.1:9', key: 'k', logger: null, stream: false, bootstrap: bytes });
 const contexts = users.map((user) => new Context(user));
-const nothing = new NativeSession({ engine: { keys: {} }, sdk: 's', fetch: false, stream: false, numbers: {} }, new Uint8Array(16), 0);
+const { nothing } = direct();
 const flagOf = (i) => flags[(i * 113) % 200];
 const now = Date.now();
 
 // name: calls of a block, the call, the bar in nanoseconds
 const measured = {
-  'a call that does nothing': [2_000, () => nothing.wakes(), null],
+  'a call that does nothing': [2_000, (i) => nothing(i), null],
   'evaluate, Context kept': [2_000, (i) => engine.evaluate(flagOf(i), contexts[(i * 7_919) % 1_000]), 500],
   'evaluate, object passed in': [2_000, (i) => engine.evaluate(flagOf(i), users[(i * 7_919) % 1_000]), 1_200],
   'evaluate, Context kept, now given': [2_000, (i) => engine.evaluate(flagOf(i), contexts[(i * 7_919) % 1_000], { now }), null],

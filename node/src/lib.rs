@@ -7,6 +7,7 @@
 // Node-API exports are called from JavaScript only; `node/ts` has the documented interface.
 #![allow(missing_docs)]
 
+mod direct;
 mod engine;
 mod file_lock;
 mod flat;

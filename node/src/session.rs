@@ -1,15 +1,17 @@
 //! The session, for a host loop in TypeScript (`node/ts/loop.ts`): it says what to do, JavaScript does it and reports.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use evenhand_core::unit::{DecimalBuffer, unit_id};
-use evenhand_core::{Packed, Slots, Value};
+use evenhand_core::{Packed, Slots, Snapshot, Value};
 use evenhand_session::{Action, Options, Session, Track, TrackValue};
 use napi::bindgen_prelude::{Result, Uint8Array};
 use napi_derive::napi;
 
+use crate::direct::Kept;
 use crate::engine::{EngineSettings, Refusal, audience_of, key_set};
-use crate::snapshot::{BoundContext, NativeSnapshot, StickyAssignment, evaluate_packed, number};
+use crate::snapshot::{BoundContext, NativeSnapshot, StickyAssignment, evaluate, number};
 use crate::telemetry;
 
 #[napi(object)]
@@ -91,11 +93,24 @@ pub struct DiagnosticRow {
 /// The state machine behind `Client`.
 #[napi]
 pub struct NativeSession {
-    session: Session,
+    session: Kept<RefCell<Session>>,
 }
 
 fn entropy_of(bytes: &[u8]) -> Result<[u8; 16]> {
     <[u8; 16]>::try_from(bytes).map_err(|_| napi::Error::from_reason("entropy is 16 bytes of the system's randomness"))
+}
+
+/// Evaluates a flag and queues its exposures. See `told`.
+pub fn decide(session: &mut Session, snapshot: &Snapshot, flag: u32, slots: &Slots, now_ms: f64) -> f64 {
+    let packed = evaluate(snapshot, flag, slots, now_ms);
+    told(packed, expose(session, snapshot, flag, packed, slots, now_ms))
+}
+
+fn expose(session: &mut Session, snapshot: &Snapshot, flag: u32, packed: Packed, slots: &Slots, now_ms: f64) -> u8 {
+    let Some(flag) = snapshot.flag_at(flag as usize) else {
+        return 0;
+    };
+    session.expose(snapshot, flag, packed, slots, now_ms as i64).queued
 }
 
 /// A decision whose exposure was queued is told as a number below zero: one crossing, not two.
@@ -127,13 +142,23 @@ impl NativeSession {
                 .map_err(|error| napi::Error::from_reason(error.to_string()))?;
         }
         Ok(Self {
-            session: Session::new(options, entropy_of(&entropy)?, now_ms as i64),
+            session: Kept::new(RefCell::new(Session::new(
+                options,
+                entropy_of(&entropy)?,
+                now_ms as i64,
+            ))),
         })
+    }
+
+    /// What `direct` calls it.
+    #[napi(getter, catch_unwind)]
+    pub fn place(&self) -> u32 {
+        self.session.place()
     }
 
     #[napi(catch_unwind)]
     pub fn next(&mut self, now_ms: f64) -> NextAction {
-        match self.session.next(now_ms as i64) {
+        match self.session.borrow_mut().next(now_ms as i64) {
             Action::Wait { until_ms } => NextAction {
                 until_ms: Some(until_ms as f64),
                 ..NextAction::of("wait", 0)
@@ -171,40 +196,23 @@ impl NativeSession {
 
     #[napi(catch_unwind)]
     pub fn wakes(&self) -> bool {
-        self.session.wakes()
+        self.session.borrow_mut().wakes()
     }
 
     /// Counts snapshots: compare it, and ask for the snapshot when it has changed.
     #[napi(catch_unwind)]
     pub fn snapshots(&self) -> f64 {
-        self.session.snapshots() as f64
+        self.session.borrow_mut().snapshots() as f64
     }
 
     #[napi(catch_unwind)]
     pub fn snapshot(&self) -> Option<NativeSnapshot> {
-        self.session.snapshot().map(NativeSnapshot::of)
+        self.session.borrow_mut().snapshot().map(NativeSnapshot::of)
     }
 
     #[napi(catch_unwind)]
     pub fn unit_types(&self) -> Vec<String> {
-        self.session.unit_types().to_vec()
-    }
-
-    /// Evaluates a flag for the first `length` bytes of the shared records and queues its exposures. See `told`.
-    #[napi(catch_unwind)]
-    pub fn decide(&mut self, snapshot: &NativeSnapshot, flag: u32, length: u32, now_ms: f64) -> Result<f64> {
-        snapshot.filled(length, |slots| {
-            let packed = evaluate_packed(snapshot.core(), flag, slots, now_ms);
-            told(packed, self.expose_slots(snapshot.core(), flag, packed, slots, now_ms))
-        })
-    }
-
-    /// The same for a bound context; null when its snapshot is gone.
-    #[napi(catch_unwind)]
-    pub fn decide_bound(&mut self, context: &BoundContext, flag: u32, now_ms: f64) -> Option<f64> {
-        let (snapshot, slots) = context.parts()?;
-        let packed = evaluate_packed(&snapshot, flag, slots, now_ms);
-        Some(told(packed, self.expose_slots(&snapshot, flag, packed, slots, now_ms)))
+        self.session.borrow_mut().unit_types().to_vec()
     }
 
     /// Queues the exposures of a decision made before; how many were.
@@ -216,21 +224,14 @@ impl NativeSession {
         let Some(packed) = Packed::from_number(packed as u64) else {
             return 0;
         };
-        u32::from(self.expose_slots(&snapshot, flag, packed, slots, now_ms))
-    }
-
-    fn expose_slots(
-        &mut self,
-        snapshot: &evenhand_core::Snapshot,
-        flag: u32,
-        packed: Packed,
-        slots: &Slots,
-        now_ms: f64,
-    ) -> u8 {
-        let Some(flag) = snapshot.flag_at(flag as usize) else {
-            return 0;
-        };
-        self.session.expose(snapshot, flag, packed, slots, now_ms as i64).queued
+        u32::from(expose(
+            &mut self.session.borrow_mut(),
+            &snapshot,
+            flag,
+            packed,
+            slots,
+            now_ms,
+        ))
     }
 
     /// What a sticky store is to keep after a decision.
@@ -281,7 +282,7 @@ impl NativeSession {
             properties: event.properties.as_deref(),
             timestamp_ms: event.timestamp_ms.map(|at| at as i64),
         };
-        match self.session.track(&track, now_ms as i64) {
+        match self.session.borrow_mut().track(&track, now_ms as i64) {
             Ok(id) => Tracked {
                 event_id: Some(id.to_string()),
                 refusal: None,
@@ -299,7 +300,7 @@ impl NativeSession {
     /// Why a manifest was refused; null when it was taken.
     #[napi(catch_unwind)]
     pub fn update_manifest(&mut self, bytes: Uint8Array, now_ms: f64) -> Option<Refusal> {
-        let refused = self.session.update_manifest(&bytes, now_ms as i64).err()?;
+        let refused = self.session.borrow_mut().update_manifest(&bytes, now_ms as i64).err()?;
         Some(Refusal {
             code: refused.code().to_owned(),
             message: refused.to_string(),
@@ -308,7 +309,7 @@ impl NativeSession {
 
     #[napi(catch_unwind)]
     pub fn provide_list(&mut self, bytes: Uint8Array, now_ms: f64) -> bool {
-        self.session.provide_list(&bytes, now_ms as i64)
+        self.session.borrow_mut().provide_list(&bytes, now_ms as i64)
     }
 
     #[napi(catch_unwind)]
@@ -321,7 +322,7 @@ impl NativeSession {
         body: Uint8Array,
         now_ms: f64,
     ) {
-        self.session.manifest_response(
+        self.session.borrow_mut().manifest_response(
             ticket as u64,
             status as u16,
             etag.as_deref(),
@@ -340,7 +341,7 @@ impl NativeSession {
         body: Uint8Array,
         now_ms: f64,
     ) {
-        self.session.list_response(
+        self.session.borrow_mut().list_response(
             ticket as u64,
             status as u16,
             retry_after.as_deref(),
@@ -351,23 +352,28 @@ impl NativeSession {
 
     #[napi(catch_unwind)]
     pub fn fetch_failed(&mut self, ticket: f64, message: String, now_ms: f64) {
-        self.session.fetch_failed(ticket as u64, &message, now_ms as i64);
+        self.session
+            .borrow_mut()
+            .fetch_failed(ticket as u64, &message, now_ms as i64);
     }
 
     #[napi(catch_unwind)]
     pub fn stream_response(&mut self, ticket: f64, status: u32, retry_after: Option<String>, now_ms: f64) {
         self.session
+            .borrow_mut()
             .stream_response(ticket as u64, status as u16, retry_after.as_deref(), now_ms as i64);
     }
 
     #[napi(catch_unwind)]
     pub fn stream_bytes(&mut self, ticket: f64, bytes: Uint8Array, now_ms: f64) {
-        self.session.stream_bytes(ticket as u64, &bytes, now_ms as i64);
+        self.session
+            .borrow_mut()
+            .stream_bytes(ticket as u64, &bytes, now_ms as i64);
     }
 
     #[napi(catch_unwind)]
     pub fn stream_closed(&mut self, ticket: f64, now_ms: f64) {
-        self.session.stream_closed(ticket as u64, now_ms as i64);
+        self.session.borrow_mut().stream_closed(ticket as u64, now_ms as i64);
     }
 
     #[napi(catch_unwind)]
@@ -379,7 +385,7 @@ impl NativeSession {
         body: Uint8Array,
         now_ms: f64,
     ) {
-        self.session.batch_response(
+        self.session.borrow_mut().batch_response(
             ticket as u64,
             status as u16,
             retry_after.as_deref(),
@@ -390,33 +396,35 @@ impl NativeSession {
 
     #[napi(catch_unwind)]
     pub fn batch_failed(&mut self, ticket: f64, message: String, now_ms: f64) {
-        self.session.batch_failed(ticket as u64, &message, now_ms as i64);
+        self.session
+            .borrow_mut()
+            .batch_failed(ticket as u64, &message, now_ms as i64);
     }
 
     #[napi(catch_unwind)]
     pub fn flush(&mut self, now_ms: f64) -> f64 {
-        self.session.flush(now_ms as i64) as f64
+        self.session.borrow_mut().flush(now_ms as i64) as f64
     }
 
     #[napi(catch_unwind)]
     pub fn is_flushed(&self, mark: f64) -> bool {
-        self.session.is_flushed(mark as u64)
+        self.session.borrow_mut().is_flushed(mark as u64)
     }
 
     #[napi(catch_unwind)]
     pub fn shutdown(&mut self, now_ms: f64, deadline_ms: f64) {
-        self.session.shutdown(now_ms as i64, deadline_ms as i64);
+        self.session.borrow_mut().shutdown(now_ms as i64, deadline_ms as i64);
     }
 
     #[napi(catch_unwind)]
     pub fn spool(&self) -> Uint8Array {
-        self.session.spool().into()
+        self.session.borrow_mut().spool().into()
     }
 
     /// Changes whenever the spool would.
     #[napi(catch_unwind)]
     pub fn spool_mark(&mut self, now_ms: f64) -> String {
-        let telemetry = self.session.telemetry(now_ms as i64);
+        let telemetry = self.session.borrow_mut().telemetry(now_ms as i64);
         let come = |counts: evenhand_session::EventCounts| counts.queued.saturating_add(counts.restored);
         format!(
             "{} {} {} {}",
@@ -430,13 +438,16 @@ impl NativeSession {
     /// Takes back a spool; how many events came with it.
     #[napi(catch_unwind)]
     pub fn restore(&mut self, spool: Uint8Array, entropy: Uint8Array, now_ms: f64) -> Result<u32> {
-        let restored = self.session.restore(&spool, entropy_of(&entropy)?, now_ms as i64);
+        let restored = self
+            .session
+            .borrow_mut()
+            .restore(&spool, entropy_of(&entropy)?, now_ms as i64);
         Ok(u32::try_from(restored.events).unwrap_or(u32::MAX))
     }
 
     #[napi(catch_unwind)]
     pub fn take_diagnostics(&mut self) -> Vec<DiagnosticRow> {
-        let taken = self.session.take_diagnostics();
+        let taken = self.session.borrow_mut().take_diagnostics();
         let rows = taken.into_iter().map(|diagnostic| DiagnosticRow {
             at_ms: diagnostic.at_ms as f64,
             level: diagnostic.level().as_str().to_owned(),
@@ -450,7 +461,7 @@ impl NativeSession {
     /// The session in numbers, as JSON, with the evaluations since the last call added.
     #[napi(catch_unwind)]
     pub fn telemetry(&mut self, evaluations: f64, now_ms: f64) -> String {
-        self.session.count_evaluations(evaluations as u64);
-        telemetry::json(&self.session.telemetry(now_ms as i64)).to_string()
+        self.session.borrow_mut().count_evaluations(evaluations as u64);
+        telemetry::json(&self.session.borrow_mut().telemetry(now_ms as i64)).to_string()
     }
 }

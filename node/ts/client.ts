@@ -49,8 +49,8 @@ export class Client {
   #snapshot: Snapshot | null = null;
   #snapshots = 0;
   #unitTypes: readonly Asked[] = DEFAULT_UNIT_TYPES;
-  /** Where exposures and events go; undefined once nobody sends them any more. */
-  #queue: NativeSession | undefined;
+  /** Where exposures and events go, with its place for `direct`; undefined once nobody sends them any more. */
+  #queue: { readonly session: NativeSession; readonly place: number } | undefined;
   #evaluations = 0;
   #spool: SpoolFile | undefined;
   #spoolMark = '';
@@ -66,7 +66,7 @@ export class Client {
     if (options.overrides !== undefined) this.#overrides = { ...options.overrides };
     const server = new Server(options.url, options.key, `${SDK} node/${process.versions.node}`, options.timeoutMs ?? 10_000);
     this.#session = opened(options);
-    this.#queue = this.#session;
+    this.#queue = { session: this.#session, place: this.#session.place };
     this.#loop = new Loop(this.#session, server, this.#logger, () => this.#changed());
     if (options.bootstrap !== undefined) this.#bootstrap(options.bootstrap);
     if (options.spool !== undefined) this.#takeSpools(options.spool);
@@ -97,17 +97,12 @@ export class Client {
 
   /** Evaluates a flag and queues its exposure. Nothing is thrown: whatever breaks, there is a decision and its reason. */
   decide(flag: string, context: Context | Attributes, options?: EvaluateOptions): Decision {
-    const decision = this.#evaluate(flag, context, options, this.#queue);
+    const decision = this.#evaluate(flag, context, options, this.#queue?.place);
     if (this.#store !== undefined && decision.reason === 'SPLIT') this.#keep(decision, this.#store);
     return decision;
   }
 
-  #evaluate(
-    flag: string,
-    context: Context | Attributes,
-    options: EvaluateOptions | undefined,
-    session: NativeSession | undefined,
-  ): Decision {
+  #evaluate(flag: string, context: Context | Attributes, options: EvaluateOptions | undefined, session: number | undefined): Decision {
     const snapshot = this.#snapshot;
     if (snapshot === null) return callersDefault(flag, 'NOT_READY', null);
     try {
@@ -139,7 +134,7 @@ export class Client {
       if (this.#queue === undefined) throw new Error('the client is closed; expose before you close it');
       const { table, context } = origin;
       const values = table.of.bound(context);
-      if (this.#queue.expose(values, table.index, decision.packed, Date.now()) > 0) this.#notice();
+      if (this.#queue.session.expose(values, table.index, decision.packed, Date.now()) > 0) this.#notice();
     } catch (error) {
       this.#lastError = error;
       this.#logger.error(`an exposure is lost: ${message(error)}`, { code: 'exposure_lost', error });
@@ -183,7 +178,7 @@ export class Client {
       if (timestamp !== undefined && !Number.isSafeInteger(timestamp)) {
         throw new TypeError('the timestamp of an event is a whole number of milliseconds since 1970, as Date.now() gives it');
       }
-      const tracked = this.#queue.track(
+      const tracked = this.#queue.session.track(
         {
           name,
           units: this.#units(context instanceof Context ? context.attributes : context),

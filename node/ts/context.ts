@@ -37,7 +37,7 @@ export interface ContextExtras {
 }
 
 let bindTo: (context: Context, snapshot: Snapshot) => BoundContext;
-let refresh: (context: Context, snapshot: Snapshot) => BoundContext;
+let placeIn: (context: Context, snapshot: Snapshot) => number;
 
 /**
  * A context for many decisions: its values are put where a manifest's rules look for them once, at the first decision of each
@@ -53,6 +53,7 @@ export class Context {
   /** The id of the snapshot bound to, not the snapshot: a context kept must not keep an old manifest. */
   #snapshot = 0;
   #bound: BoundContext | undefined;
+  #place = -1;
 
   constructor(attributes: Attributes, extras: ContextExtras = {}) {
     this.attributes = copied(attributes);
@@ -61,11 +62,17 @@ export class Context {
   }
 
   static {
-    bindTo = (context, snapshot) => (context.#snapshot === snapshot.id ? (context.#bound as BoundContext) : refresh(context, snapshot));
-    refresh = (context, snapshot) => {
-      context.#bound = snapshot.bind(context.attributes, stickyRows(context.sticky), forcedRows(context.forced));
-      context.#snapshot = snapshot.id;
+    bindTo = (context, snapshot) => {
+      if (context.#snapshot !== snapshot.id || context.#bound === undefined) {
+        context.#bound = snapshot.bind(context.attributes, stickyRows(context.sticky), forcedRows(context.forced));
+        context.#place = context.#bound.place;
+        context.#snapshot = snapshot.id;
+      }
       return context.#bound;
+    };
+    placeIn = (context, snapshot) => {
+      if (context.#snapshot !== snapshot.id) bindTo(context, snapshot);
+      return context.#place;
     };
   }
 }
@@ -97,6 +104,11 @@ function copyOne(copy: Record<string, AttributeValue>, name: string, attributes:
 /** The context's values in the slots of a snapshot. */
 export function bound(context: Context, snapshot: Snapshot): BoundContext {
   return bindTo(context, snapshot);
+}
+
+/** The same, as `direct` takes it: this is on the path of every decision. */
+export function placeOf(context: Context, snapshot: Snapshot): number {
+  return placeIn(context, snapshot);
 }
 
 // Node-API would turn a lone surrogate into U+FFFD, and the text into another that something may be equal to. A record with

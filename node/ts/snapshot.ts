@@ -1,7 +1,7 @@
-import { type Attributes, bound, Context, type ContextExtras, type StickyRecord } from './context';
+import { type Attributes, bound, Context, type ContextExtras, placeOf, type StickyRecord } from './context';
 import { callersDefault, type Decision, type FlagTable, frozen, unpack } from './decision';
 import * as flat from './flat';
-import type { BoundContext, ForcedVariation, NativeSession, NativeSnapshot, StickyAssignment } from './native/binding';
+import { type BoundContext, direct, type ForcedVariation, type NativeSnapshot, type StickyAssignment } from './native/binding';
 
 /** The type of a flag's values. */
 export type FlagType = 'bool' | 'string' | 'int' | 'float' | 'json';
@@ -27,6 +27,8 @@ interface Flag extends FlagTable {
   readonly asked: readonly flat.Asked[];
 }
 
+const { evaluateKept, evaluateRecords, decideKept, decideRecords } = direct();
+
 /** Unknown keys that are remembered; an application that asks for ever new ones costs a call each, not memory. */
 const MAX_UNKNOWN = 1_000;
 const NOTHING: Required<ContextExtras> = { sticky: [], forced: {} };
@@ -41,6 +43,7 @@ export class Snapshot {
   readonly generation: number;
   readonly environment: string;
   readonly native: NativeSnapshot;
+  readonly #place: number;
   readonly #attributes: readonly flat.Asked[];
   readonly #flagCount: number;
   readonly #byKey = new Map<string, Flag | null>();
@@ -52,6 +55,7 @@ export class Snapshot {
 
   constructor(native: NativeSnapshot) {
     this.native = native;
+    this.#place = native.place;
     this.version = native.version;
     this.generation = native.generation;
     this.environment = native.environment;
@@ -59,8 +63,8 @@ export class Snapshot {
     this.#attributes = native.attributes.map((name, index) => flat.asked(index, name));
   }
 
-  /** Evaluates a flag; with a session, its exposures are queued there, and `queued` says so. */
-  evaluate(key: string, context: Context | Attributes, options: EvaluateOptions | undefined, session?: NativeSession): Decision {
+  /** Evaluates a flag; with the place of a session, its exposures are queued there, and `queued` says so. */
+  evaluate(key: string, context: Context | Attributes, options: EvaluateOptions | undefined, session?: number): Decision {
     const found = this.#byKey.get(key);
     const flag = found === undefined ? this.#find(key) : found;
     if (flag === null) return callersDefault(key, 'FLAG_UNKNOWN', this.version);
@@ -77,16 +81,16 @@ export class Snapshot {
     return unpack(key, flag, packed, this.version, given);
   }
 
-  #packed(flag: Flag, context: Context | Attributes, now: number, session: NativeSession | undefined): number {
+  #packed(flag: Flag, context: Context | Attributes, now: number, session: number | undefined): number {
     if (context instanceof Context) {
-      const values = bound(context, this);
-      if (session === undefined) return values.evaluate(flag.index, now);
-      return this.#told(session.decideBound(values, flag.index, now) as number);
+      const place = placeOf(context, this);
+      if (session === undefined) return evaluateKept(place, flag.index, now);
+      return this.#told(decideKept(session, place, flag.index, now));
     }
     const length = flat.encode(flag.asked, context);
     if (this.#shared !== flat.sharedGeneration()) this.#share();
-    if (session === undefined) return this.native.evaluate(flag.index, length, now);
-    return this.#told(session.decide(this.native, flag.index, length, now));
+    if (session === undefined) return evaluateRecords(this.#place, length, flag.index, now);
+    return this.#told(decideRecords(session, this.#place, length, flag.index, now));
   }
 
   /** Below zero it says that an exposure was queued. */

@@ -9,13 +9,9 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/**
- * A context's values in the slots of one snapshot. It does not keep the snapshot alive: an application may hold many
- * contexts that were last used before an update.
- */
 export declare class BoundContext {
-  /** Evaluates a flag; -1 when the snapshot is gone. */
-  evaluate(flag: number, nowMs: number): number
+  /** What `direct` calls it. */
+  get place(): number
 }
 
 /** Opens manifests one after the other and remembers which it holds. */
@@ -40,16 +36,14 @@ export declare class NativeFileLock {
 /** The state machine behind `Client`. */
 export declare class NativeSession {
   constructor(settings: SessionSettings, entropy: Uint8Array, nowMs: number)
+  /** What `direct` calls it. */
+  get place(): number
   next(nowMs: number): NextAction
   wakes(): boolean
   /** Counts snapshots: compare it, and ask for the snapshot when it has changed. */
   snapshots(): number
   snapshot(): NativeSnapshot | null
   unitTypes(): Array<string>
-  /** Evaluates a flag for the first `length` bytes of the shared records and queues its exposures. See `told`. */
-  decide(snapshot: NativeSnapshot, flag: number, length: number, nowMs: number): number
-  /** The same for a bound context; null when its snapshot is gone. */
-  decideBound(context: BoundContext, flag: number, nowMs: number): number | null
   /** Queues the exposures of a decision made before; how many were. */
   expose(context: BoundContext, flag: number, packed: number, nowMs: number): number
   /** What a sticky store is to keep after a decision. */
@@ -82,6 +76,8 @@ export declare class NativeSession {
 }
 
 export declare class NativeSnapshot {
+  /** What `direct` calls it. */
+  get place(): number
   get environment(): string
   get version(): number
   get generation(): number
@@ -93,8 +89,6 @@ export declare class NativeSnapshot {
   flagTables(flag: number): string
   /** The buffers of this and all later calls. Given again when they had to grow. */
   share(records: Uint8Array, answers: Float64Array): void
-  /** Evaluates a flag for the first `length` bytes of the shared records. */
-  evaluate(flag: number, length: number, nowMs: number): number
   /** Evaluates all flags into the shared answers. */
   evaluateAll(length: number, nowMs: number): void
   /** A context for many decisions: the records' values in the slots of this snapshot. */
@@ -123,6 +117,12 @@ export interface DiagnosticRow {
   message: string
   times: number
 }
+
+/**
+ * Sessions, snapshots and contexts go in by their `place`; records by their length in the buffer that the snapshot shares. A
+ * decision whose exposure was queued comes as a number below zero (`told`). `nothing` gives its argument back: what a call costs.
+ */
+export declare function direct(): { evaluateKept(context: number, flag: number, nowMs: number): number; evaluateRecords(snapshot: number, length: number, flag: number, nowMs: number): number; decideKept(session: number, context: number, flag: number, nowMs: number): number; decideRecords(session: number, snapshot: number, length: number, flag: number, nowMs: number): number; nothing(number: number): number }
 
 export interface EngineSettings {
   /** Public keys by id, base64url; none: bare manifests are accepted. */

@@ -163,8 +163,8 @@ proof('contexts kept do not keep the manifests they were used with', async () =>
   const without = await grown(undefined);
   const contexts = [];
   const kept = await grown(contexts);
-  // Thirty of these manifests are 200 MB.
-  check(contexts.length === 30 && kept - without < 30, 'as much memory as without', { without, kept });
+  // The thirty manifests kept are 30 MB and more.
+  check(contexts.length === 30 && kept - without < 12, 'as much memory as without', { without, kept });
   return `${without.toFixed(0)} MB more without, ${kept.toFixed(0)} MB with`;
 });
 

@@ -29,6 +29,38 @@ proof('a panic inside the library becomes an Error, and the process lives', () =
   check(new Engine(manifest(1)).evaluate('flag-0', { user_id: 'u' }).reason === 'SPLIT', 'decisions go on', '');
 });
 
+proof('a number that stands for nothing is an Error; places are given back', async () => {
+  const { direct } = createRequire(import.meta.url)(join(dirname(createRequire(import.meta.url).resolve('evenhand')), 'native/binding.js'));
+  const { evaluateKept, evaluateRecords, decideKept, decideRecords } = direct();
+  const refused = (part, call, ...numbers) => {
+    try {
+      call(...numbers);
+    } catch (error) {
+      check(error.message.includes(part), `the message says ${part}`, error.message);
+      return;
+    }
+    check(false, `${numbers} is refused`, '');
+  };
+  for (const place of [2 ** 31, 2 ** 53, -1, Number.POSITIVE_INFINITY]) {
+    refused('is gone', evaluateKept, place, 0, 0);
+    refused('is gone', evaluateRecords, place, 0, 0, 0);
+    refused('is gone', decideKept, place, place, 0, 0);
+    refused('is gone', decideRecords, place, place, 0, 0, 0);
+  }
+  refused('are numbers', evaluateKept);
+  refused('are numbers', evaluateKept, '0', 0, 0);
+  const engine = new Engine(manifest(1));
+  check(engine.evaluate('flag-0', new Context({ user_id: 'u' }), { now: 'x' }).reason === 'ERROR', 'a clock that is no number is an ERROR', engine.lastError);
+  // A context's place is that of one collected before: most are used again, and each still gives its own user's answer.
+  const wanted = Array.from({ length: 50 }, (_, i) => engine.evaluate('flag-0', { user_id: `u${i}` }).bucket);
+  for (let round = 0; round < 20; round++) {
+    const contexts = wanted.map((_, i) => new Context({ user_id: `u${i}` }));
+    for (const twice of [1, 2]) contexts.forEach((context, i) => check(engine.evaluate('flag-0', context).bucket === wanted[i], 'its own answer', { round, twice, i }));
+    globalThis.gc();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+});
+
 proof('an option that can\'t be right is refused by its name', () => {
   const refusal = (options) => {
     try {
