@@ -1,6 +1,9 @@
 """What a decision costs among 200 experiments, beside calls that do nothing: process CPU time, the median of many short blocks.
 
-python decide.py DATA [--rounds 60] [--json FILE]      DATA: see peer.py
+python decide.py DATA [--rounds 60] [--json FILE] [--strict]
+
+DATA holds evenhand_200.json and users.json. FILE gets a list of {"what", "fastest_ns", "median_ns", "bar_ns"}. Strict, it fails when a
+bar is missed.
 """
 
 import argparse
@@ -16,7 +19,7 @@ from typing import Any
 
 from evenhand import Client, Context, Engine
 
-# In nanoseconds; those of all 200 in microseconds.
+# In nanoseconds.
 BARS = {"evaluate, Context kept": 250, "evaluate, dict passed in": 450, "evaluate_all, Context kept": 30_000}
 BLOCK = 2_000
 
@@ -44,6 +47,7 @@ def main() -> None:
     arguments.add_argument("data", type=Path)
     arguments.add_argument("--rounds", type=int, default=60)
     arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--strict", action="store_true")
     given = arguments.parse_args()
     manifest = (given.data / "evenhand_200.json").read_bytes()
     users = json.loads((given.data / "users.json").read_text())
@@ -94,20 +98,24 @@ def main() -> None:
             taken = measure(turn * BLOCK)
             if turn >= 3:
                 found[name].append(taken)
-    figures = {name: {"median_ns": statistics.median(times), "least_ns": min(times)} for name, times in found.items()}
-    for name, times in figures.items():
-        bar = f"   bar {BARS[name]:,} ns" if name in BARS else ""
-        print(f"{name:55} {times['median_ns']:9.0f} ns, least {times['least_ns']:7.0f}{bar}")
-    figures["two threads"] = two_threads(engine, pairs(contexts, 0, 20_000))
-    ratios = figures["two threads"]
+    rows = [
+        {"what": name, "fastest_ns": min(times), "median_ns": statistics.median(times), "bar_ns": BARS.get(name)}
+        for name, times in found.items()
+    ]
+    for row in rows:
+        bar = f"   bar {row['bar_ns']:,} ns" if row["bar_ns"] else ""
+        print(f"{row['what']:55} {row['median_ns']:9.0f} ns, fastest {row['fastest_ns']:7.0f}{bar}")
+    ratios = two_threads(engine, pairs(contexts, 0, 20_000))
     print(
         f"two threads decide as many as one: CPU {ratios['cpu']:.2f}, elapsed {ratios['elapsed']:.2f} of one thread's time"
     )
     client.close(0.1)
     if given.json:
-        given.json.write_text(json.dumps(figures))
-    over = [name for name, bar in BARS.items() if figures[name]["median_ns"] >= bar]
-    sys.exit(f"not below the bar: {', '.join(over)}" if over else 0)
+        given.json.write_text(json.dumps(rows))
+    over = [str(row["what"]) for row in rows if row["bar_ns"] and row["median_ns"] >= row["bar_ns"]]
+    if over:
+        print(f"not below the bar: {', '.join(over)}", file=sys.stderr)
+    sys.exit(1 if over and given.strict else 0)
 
 
 def two_threads(engine: Engine, pairs: Sequence[tuple[str, Any]]) -> dict[str, float]:

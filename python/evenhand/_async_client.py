@@ -24,7 +24,10 @@ class AsyncClient(BaseClient):
         return await self._wait_for(self._begin_flush(), timeout)
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Delivers what is queued, for at most `timeout` seconds; what is left stands in the spool. Decisions go on."""
+        """Delivers what is queued, for at most `timeout` seconds; what is left stands in the spool.
+
+        Afterwards decisions go on, and nothing is queued.
+        """
         await asyncio.to_thread(self._close_now, timeout)
 
     async def __aenter__(self) -> "AsyncClient":

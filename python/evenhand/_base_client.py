@@ -170,7 +170,10 @@ class BaseClient(Loop):
         properties: Mapping[str, Any] | None = None,
         timestamp_ms: int | None = None,
     ) -> str | None:
-        """Queues an event of the units in a context; its id. What the server would refuse is logged, counted, and gives None."""
+        """Queues an event of the units in a context; its id. What the server would refuse is logged, counted, and gives None.
+
+        So is, uncounted, an event that comes when `close` has sent what was queued or its time is over.
+        """
         try:
             event_id = self._track(
                 name, context, value, None if properties is None else json.dumps(properties), timestamp_ms

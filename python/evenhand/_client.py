@@ -20,7 +20,10 @@ class Client(BaseClient):
         return self._flush_now(timeout)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Delivers what is queued, for at most `timeout` seconds; what is left stands in the spool. Decisions go on."""
+        """Delivers what is queued, for at most `timeout` seconds; what is left stands in the spool.
+
+        Afterwards decisions go on, and nothing is queued.
+        """
         self._close_now(timeout)
 
     def __enter__(self) -> "Client":

@@ -1,4 +1,4 @@
-"""HTTP over the standard library: one request at a time for the loop, one open stream beside it."""
+"""HTTP over the standard library: requests, each on a connection of its own, and one open stream beside them."""
 
 import contextlib
 import http.client
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 # Beyond it an answer is not read on: the greatest manifest has 64 MiB.
 MAX_ANSWER_BYTES = 80 << 20
+ENDED = "the client has ended the request"
 
 
 class Answer(NamedTuple):
@@ -25,8 +26,12 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Interrupted(Exception):
+    """The request was ended by another thread of ours."""
+
+
 class Server:
-    """Where requests go."""
+    """Where requests go. Threads may ask at once."""
 
     def __init__(self, url: str, key: str, user_agent: str, timeout: float) -> None:
         wrong = f"`url` is {url!r}: give the server's address, such as https://flags.example.com"
@@ -46,8 +51,9 @@ class Server:
         self._headers = {"Authorization": f"Bearer {key}", "User-Agent": user_agent, "Accept-Encoding": "gzip"}
         self._timeout = timeout
         self._tls: ssl.SSLContext | None = None
-        self._kept: http.client.HTTPConnection | None = None
-        self._busy: http.client.HTTPConnection | None = None
+        self._kept: list[http.client.HTTPConnection] = []
+        self._busy: dict[threading.Thread, http.client.HTTPConnection] = {}
+        self._closed = False
 
     def connection(self, timeout: float) -> http.client.HTTPConnection:
         if self._scheme == "http":
@@ -61,15 +67,16 @@ class Server:
         return {**self._headers, **{name: value for name, value in headers.items() if value is not None}}
 
     def ask(self, method: str, path: str, headers: Mapping[str, str | None], body: bytes | None = None) -> Answer:
-        """One request, on the connection that is kept. Raises `OSError` or `http.client.HTTPException`, seldom others."""
+        """One request, on a connection that is kept if one is. Raises `OSError` or `http.client.HTTPException`, seldom others."""
         sent = self.with_credentials(headers)
-        kept, self._kept = self._kept, None
+        try:
+            kept = self._kept.pop()
+        except IndexError:
+            kept = None
         if kept is not None:
-            try:
+            # The server may have closed it, idle. Events carry their ids, so a second try can't count twice.
+            with contextlib.suppress(http.client.RemoteDisconnected, ConnectionError):
                 return self._exchange(kept, method, path, sent, body)
-            except (http.client.RemoteDisconnected, ConnectionError):
-                # The server had closed the idle connection. Events carry their ids, so a second try can't count twice.
-                kept.close()
         return self._exchange(self.connection(self._timeout), method, path, sent, body)
 
     def _exchange(
@@ -80,38 +87,52 @@ class Server:
         headers: Mapping[str, str],
         body: bytes | None,
     ) -> Answer:
-        self._busy = connection
+        me = threading.current_thread()
+        self._busy[me] = connection
         until = time.monotonic() + self._timeout
         try:
+            if connection.sock is None:
+                connection.connect()
+            if self._closed:
+                raise Interrupted(ENDED)
             connection.request(method, self.path + path, body=body, headers=dict(headers))
             response = connection.getresponse()
             answer = _unpacked(response, _whole(response, until))
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if self._busy.pop(me, None) is None:
+                raise Interrupted(ENDED) from error
             raise
-        finally:
-            self._busy = None
-        if response.will_close:
+        if self._busy.pop(me, None) is None or response.will_close or self._closed:
             connection.close()
         else:
-            self._kept = connection
+            self._kept.append(connection)
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
 
+    def interrupt(self, thread: threading.Thread) -> None:
+        """Ends what a thread asks just now, if it has a connection already."""
+        connection = self._busy.get(thread)
+        sock = None if connection is None else connection.sock
+        if sock is not None and self._busy.pop(thread, None) is not None:
+            _shut(sock)
+
     def close(self) -> None:
-        """Ends the connection that is kept."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+        """Ends what is asked just now, and the connections that are kept."""
+        self._closed = True
+        for thread in list(self._busy):
+            self.interrupt(thread)
+        while self._kept:
+            self._kept.pop().close()
 
     def forget(self) -> None:
         """In a forked child: the connections are the parent's. Only the child's descriptors of them go."""
-        for connection in (self._kept, self._busy):
+        for connection in (*self._kept, *self._busy.values()):
             _let_go(connection)
-        self._kept = self._busy = None
+        self._kept, self._busy, self._closed = [], {}, False
 
 
 def _whole(response: http.client.HTTPResponse, until: float) -> bytes:
-    """The body, within the time of the request: a server that sends byte by byte does not hold the loop."""
+    """The body, within the time of the request: a server that sends byte by byte does not hold its thread."""
     # Counted here: before 3.12, `read1` does not know where a body of a stated length ends.
     rest = response.length
     if rest is not None and rest > MAX_ANSWER_BYTES:
@@ -145,6 +166,13 @@ def _unpacked(response: http.client.HTTPResponse, body: bytes) -> bytes:
     if not stream.eof:
         raise http.client.HTTPException(f"a packed answer that is cut off, or of more than {MAX_ANSWER_BYTES} bytes")
     return plain
+
+
+def _shut(sock: socket.socket) -> None:
+    """Whoever waits for it on another thread gets an error."""
+    # It may have ended by itself.
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _let_go(connection: http.client.HTTPConnection | None) -> None:
@@ -195,9 +223,7 @@ class Stream:
             self._closed = True
             sock: socket.socket | None = self._connection.sock
         if sock is not None:
-            # It may have ended by itself.
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            _shut(sock)
 
     def forget(self) -> None:
         """In a forked child: the stream is the parent's."""

@@ -1,4 +1,4 @@
-"""The thread that does what a session asks for: it fetches, sends, and writes the spool. It begins, ends and forks here, too."""
+"""The thread that does what a session asks for: it sends, spools, and has others fetch. It begins, ends and forks here, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from . import _forks
 from ._errors import ManifestError
@@ -44,10 +44,12 @@ class Loop(Session):
         self._changed = threading.Condition()
         self._listeners: set[Callable[[], None]] = set()
         self._closing = threading.RLock()
-        self._closed = self._over = False
+        self._closed = self._over = self._ended = False
         self._spool_watched = False
         self._stream: Stream | None = None
         self._listening: threading.Thread | None = None
+        # By what they fetch. Events and the spool never wait for them.
+        self._fetching: dict[str, threading.Thread] = {}
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -104,37 +106,44 @@ class Loop(Session):
         with self._closing:
             if self._closed:
                 return
+            self._shutdown(int((time.time() + timeout) * 1000))
             self._closed = True
             try:
-                self._shutdown(int((time.time() + timeout) * 1000))
                 self._wake.set()
-                if self._thread is not None and self._thread is not threading.current_thread():
-                    self._thread.join(timeout + 0.5)
+                _join([self._thread], timeout + 0.5)
             finally:
-                # Also when an interrupt ends the waiting: what is left is for the spool.
-                self._put_away()
-                # Only now: until its threads have ended, a fork must find their lock free.
-                _forks.forget(self)
-                self._thread = None
-                self._over = True
+                # Also when an interrupt ends the waiting: what is left is for the spool, and nothing comes after it.
+                self._end()
+                if self._put_away():
+                    # Only now: until its threads have ended, a fork must find their lock free.
+                    _forks.forget(self)
+                self._over = self._ended = True
                 self._announce()
 
-    def _put_away(self) -> None:
+    def _put_away(self) -> bool:
+        """Whether all threads have ended; one that waits for a name or a connection can't be woken."""
+        threads = [self._thread, self._listening, *self._fetching.values()]
+        self._thread = None
         if self._stream is not None:
             self._stream.close()
-        if self._listening is not None:
-            self._listening.join(0.5)
         self._server.close()
+        ended = _join(threads, 0.5)
         self._write_spool()
         if self._file is not None:
             self._file.close(empty=self.telemetry()["held_events"] == 0)
             self._file = None
         self._tell()
+        return ended
 
     def _close_at_exit(self) -> None:
         self._close_now(2.0)
 
     def _restart_in_child(self) -> None:
+        if self._ended:
+            # A thread had outlived it: its lock was to be free, no more.
+            self._after_fork_in_parent()
+            self._server.forget()
+            return
         self._after_fork_in_child(os.urandom(16))
         self._server.forget()
         if self._stream is not None:
@@ -172,9 +181,9 @@ class Loop(Session):
             case ("wait", until_ms):
                 self._wait(until_ms)
             case ("manifest", ticket, etag):
-                self._fetch_manifest(ticket, etag)
+                self._fetch("manifest", ticket, lambda: self._fetch_manifest(ticket, etag))
             case ("list", ticket, sha256):
-                self._fetch_list(ticket, sha256)
+                self._fetch("list", ticket, lambda: self._fetch_list(ticket, sha256))
             case ("events", batch, body, content_type, _):
                 self._send(batch, body, content_type)
             case ("stream", ticket, last_event_id, idle_timeout_ms):
@@ -196,6 +205,30 @@ class Loop(Session):
         if seconds > 0:
             self._wake.wait(seconds)
         self._wake.clear()
+
+    def _fetch(self, what: str, ticket: int, fetch: Callable[[], None]) -> None:
+        """On a thread of its own; the session has one of a kind under way."""
+        if what in self._fetching:
+            # Overdue, if it lives: nobody waits for it any more.
+            self._server.interrupt(self._fetching.pop(what))
+
+        def run() -> None:
+            try:
+                fetch()
+                self._tell()
+            except Exception:
+                logger.exception("a fetch of the client failed", extra={"evenhand_code": "fault"})
+            self._announce()
+            self._wake.set()
+
+        thread = threading.Thread(target=run, name=f"evenhand-{what}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # There are too many, or the interpreter ends.
+            self._fetch_failed(ticket, _why(error))
+            return
+        self._fetching[what] = thread
 
     def _fetch_manifest(self, ticket: int, etag: str | None) -> None:
         try:
@@ -249,7 +282,7 @@ class Loop(Session):
                 why = _why(error)
             if answered is None:
                 self._fetch_failed(ticket, why)
-            elif answered == 200:
+            elif 200 <= answered <= 299:
                 self._stream_closed(ticket)
             self._wake.set()
 
@@ -282,6 +315,15 @@ class Loop(Session):
         for level, code, message, times in self._diagnostics():
             suffix = f" ({times} times)" if times > 1 else ""
             logger.log(LEVELS[level], "%s%s", message, suffix, extra={"evenhand_code": code})
+
+
+def _join(threads: Iterable[threading.Thread | None], timeout: float) -> bool:
+    """Waits for others, at most so long together; whether all have ended."""
+    until = time.monotonic() + timeout
+    others = [thread for thread in threads if thread is not None and thread is not threading.current_thread()]
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
 
 
 def _why(error: BaseException) -> str:

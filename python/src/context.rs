@@ -1,6 +1,6 @@
 //! A context made once and decided with many times.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwapOption;
 use evenhand_core::{Context as CoreContext, Slots, Snapshot, StickyRecord};
@@ -34,10 +34,19 @@ struct Records {
     forced: Vec<(String, String)>,
 }
 
-/// The values at the places of one snapshot.
+/// The values at the places of one snapshot. It does not keep the snapshot alive: an application may hold many contexts that were
+/// last used before an update.
 pub struct Fitted {
-    snapshot: Arc<Snapshot>,
+    snapshot: Weak<Snapshot>,
     pub slots: Slots,
+}
+
+impl Fitted {
+    #[inline]
+    fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        // The weak reference keeps the address from being another snapshot's.
+        std::ptr::eq(self.snapshot.as_ptr(), Arc::as_ptr(snapshot))
+    }
 }
 
 impl Context {
@@ -48,7 +57,7 @@ impl Context {
             return decide(slots);
         }
         let later = self.later.load();
-        if let Some(fitted) = later.as_ref().filter(|fitted| Arc::ptr_eq(&fitted.snapshot, snapshot)) {
+        if let Some(fitted) = later.as_ref().filter(|fitted| fitted.is_of(snapshot)) {
             return decide(&fitted.slots);
         }
         drop(later);
@@ -60,25 +69,24 @@ impl Context {
     pub fn first_slots(&self, snapshot: &Arc<Snapshot>) -> Option<&Slots> {
         self.first
             .get()
-            .filter(|fitted| Arc::ptr_eq(&fitted.snapshot, snapshot))
+            .filter(|fitted| fitted.is_of(snapshot))
             .map(|fitted| &fitted.slots)
     }
 
     /// The slots for this snapshot, for whoever keeps them longer than a call.
     pub fn fitted(&self, snapshot: &Arc<Snapshot>) -> Arc<Fitted> {
-        let fits = |fitted: &Arc<Fitted>| Arc::ptr_eq(&fitted.snapshot, snapshot);
-        if let Some(first) = self.first.get().filter(|first| fits(first)) {
+        if let Some(first) = self.first.get().filter(|first| first.is_of(snapshot)) {
             return Arc::clone(first);
         }
         match self.later.load_full() {
-            Some(later) if fits(&later) => later,
+            Some(later) if later.is_of(snapshot) => later,
             _ => self.fit(snapshot),
         }
     }
 
     fn fit(&self, snapshot: &Arc<Snapshot>) -> Arc<Fitted> {
         let fitted = Arc::new(Fitted {
-            snapshot: Arc::clone(snapshot),
+            snapshot: Arc::downgrade(snapshot),
             slots: Slots::of(snapshot, &self.inner),
         });
         if self.first.set(Arc::clone(&fitted)).is_err() {

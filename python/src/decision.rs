@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use evenhand_core::{Arm, Decision as CoreDecision, FlagId, Packed, Reason};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -186,6 +187,13 @@ impl Decision {
     #[getter]
     fn packed(&self) -> u64 {
         self.packed.to_number()
+    }
+
+    /// What the collector is to know: a context can hold its own decision. What the manifest's tables hold is leaves, and is shared.
+    /// Nothing is cleared here: a decision is immutable, and whatever can come to hold it can be cleared itself.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.flag)?;
+        visit.call(&self.context)
     }
 
     fn __repr__(&self) -> String {

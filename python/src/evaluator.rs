@@ -1,5 +1,5 @@
 //! Decisions: what `Engine` and `Client` share. The manifest in use is an atomically swapped pointer: no lock of ours stands
-//! between two threads.
+//! between two threads that evaluate, but for the moment in which an unusable attribute is counted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,17 +8,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use evenhand_core::{FlagId, FlagType, Packed, Reason, Slots};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::argument::Argument;
 use crate::attributes::DictAttributes;
 use crate::context::{Context, Fitted, dict_of};
 use crate::decision::Decision;
 use crate::guard::{EvenhandError, guarded, raising};
 use crate::loaded::Loaded;
 
+const WRONG_NOW: &str = "now_ms is an int or a float, the milliseconds since 1970, such as time.time() * 1000";
+const WRONG_TYPE: &str = "the type of a flag is one of bool, string, int, float, json";
 /// The most attribute names that are counted.
 const MAX_UNUSABLE_NAMES: usize = 1_000;
 
@@ -54,8 +58,8 @@ impl Evaluator {
         &self,
         flag: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
-        now_ms: Option<i64>,
-        expected: Option<&str>,
+        now_ms: Argument<i64>,
+        expected: Argument<FlagType>,
     ) -> Decision {
         let guard = self.loaded.load();
         let Some(loaded) = guard.as_ref() else {
@@ -83,8 +87,8 @@ impl Evaluator {
         loaded: &Arc<Loaded>,
         flag: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
-        now_ms: Option<i64>,
-        expected: Option<&str>,
+        now_ms: Argument<i64>,
+        expected: Argument<FlagType>,
     ) -> Result<(FlagId, Packed), Reason> {
         let Ok(key) = flag.cast::<PyString>() else {
             warn(flag.py(), "a flag's key is a str; the caller's default counts");
@@ -100,20 +104,13 @@ impl Evaluator {
             .ok()
             .and_then(|key| snapshot.flag(key))
             .ok_or(Reason::FlagUnknown)?;
-        if let Some(expected) = expected {
-            let expected = flag_type(expected).ok_or_else(|| {
-                warn(
-                    flag.py(),
-                    "the type of a flag is one of bool, string, int, float, json; the caller's default counts",
-                );
-                Reason::Error
-            })?;
+        if let Some(expected) = read_or_told(flag.py(), expected, WRONG_TYPE)? {
             let found = loaded.types.get(id.index()).copied().flatten();
             if found.is_some_and(|found| found != expected && (found, expected) != (FlagType::Int, FlagType::Float)) {
                 return Err(Reason::TypeMismatch);
             }
         }
-        let now_ms = now_ms.unwrap_or_else(clock_ms);
+        let now_ms = read_or_told(flag.py(), now_ms, WRONG_NOW)?.unwrap_or_else(clock_ms);
         if let Some(slots) = slots {
             return Ok((id, snapshot.evaluate_packed(id, slots, now_ms)));
         }
@@ -158,22 +155,33 @@ impl Evaluator {
         flag: &Bound<'py, PyAny>,
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
-        expected: &str,
+        expected: FlagType,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.decide_flag(flag, context, None, Some(expected))
+        self.decide_flag(flag, context, Argument::Absent, Argument::Read(expected))
             .value_or(flag.py(), default)
     }
 }
 
-fn flag_type(name: &str) -> Option<FlagType> {
-    Some(match name {
-        "bool" => FlagType::Bool,
-        "string" => FlagType::String,
-        "int" => FlagType::Int,
-        "float" => FlagType::Float,
-        "json" => FlagType::Json,
-        _ => return None,
-    })
+/// An optional argument; one that is of no use is told.
+#[inline]
+fn read_or_told<T>(py: Python<'_>, argument: Argument<T>, wrong: &str) -> Result<Option<T>, Reason> {
+    match argument {
+        Argument::Absent => Ok(None),
+        Argument::Read(value) => Ok(Some(value)),
+        Argument::Unusable => {
+            warn(py, &format!("{wrong}; the caller's default counts"));
+            Err(Reason::Error)
+        }
+    }
+}
+
+/// The time of a call that may raise.
+fn now_or_raise(now_ms: Option<&Bound<'_, PyAny>>) -> PyResult<i64> {
+    match Argument::now_ms(now_ms) {
+        Argument::Absent => Ok(clock_ms()),
+        Argument::Read(now_ms) => Ok(now_ms),
+        Argument::Unusable => Err(PyTypeError::new_err(WRONG_NOW)),
+    }
 }
 
 /// Tells the logger `evenhand`. Never on the path of a decision that went well.
@@ -217,23 +225,27 @@ impl Evaluator {
         &self,
         flag: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
-        now_ms: Option<i64>,
-        r#type: Option<&str>,
+        now_ms: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
     ) -> Decision {
-        self.decide_flag(flag, context, now_ms, r#type)
+        self.decide_flag(flag, context, Argument::now_ms(now_ms), Argument::flag_type(r#type))
     }
 
     /// Evaluates all flags of the manifest, by their keys in it. Nothing is logged and nothing raised.
     #[pyo3(signature = (context, now_ms=None))]
-    fn evaluate_all<'py>(&self, context: &Bound<'py, PyAny>, now_ms: Option<i64>) -> PyResult<Bound<'py, PyDict>> {
+    fn evaluate_all<'py>(
+        &self,
+        context: &Bound<'py, PyAny>,
+        now_ms: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let py = context.py();
         let all = PyDict::new(py);
         let Some(loaded) = self.loaded.load_full() else {
             return Ok(all);
         };
         self.evaluations.fetch_add(loaded.flags.len() as u64, Ordering::Relaxed);
-        let now_ms = now_ms.unwrap_or_else(clock_ms);
         let outcome = guarded(|| {
+            let now_ms = now_or_raise(now_ms)?;
             let slots = AnySlots::of(&loaded, context)?;
             let mut failed = Ok(());
             loaded.snapshot.evaluate_all(slots.get(), now_ms, |id, packed| {
@@ -270,7 +282,7 @@ impl Evaluator {
         &self,
         flag: &Bound<'py, PyAny>,
         contexts: &Bound<'py, PyAny>,
-        now_ms: Option<i64>,
+        now_ms: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let py = flag.py();
         let contexts: Vec<Bound<'py, PyAny>> = contexts.try_iter()?.collect::<PyResult<_>>()?;
@@ -283,11 +295,12 @@ impl Evaluator {
         let (Some(loaded), Some(id)) = (loaded, id) else {
             let decisions = contexts
                 .iter()
-                .map(|context| self.decide_flag(flag, context, now_ms, None));
+                .map(|context| self.decide_flag(flag, context, Argument::now_ms(now_ms), Argument::Absent));
             return PyList::new(py, decisions.collect::<Vec<_>>());
         };
         self.evaluations.fetch_add(contexts.len() as u64, Ordering::Relaxed);
-        let now_ms = now_ms.unwrap_or_else(clock_ms);
+        let now_ms =
+            read_or_told(py, Argument::now_ms(now_ms), WRONG_NOW).map(|now_ms| now_ms.unwrap_or_else(clock_ms));
         // One that is no context leaves its caller the default, and the others what they get.
         let slots: Vec<Option<AnySlots>> = contexts
             .iter()
@@ -296,9 +309,8 @@ impl Evaluator {
         let packed = py.detach(|| {
             guarded(|| {
                 let decide = |slots: &Option<AnySlots>| {
-                    slots
-                        .as_ref()
-                        .map(|slots| loaded.snapshot.evaluate_packed(id, slots.get(), now_ms))
+                    let (slots, now_ms) = slots.as_ref().zip(now_ms.ok())?;
+                    Some(loaded.snapshot.evaluate_packed(id, slots.get(), now_ms))
                 };
                 slots.iter().map(decide).collect::<Vec<_>>()
             })
@@ -321,7 +333,7 @@ impl Evaluator {
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.typed(flag, context, default, "bool")
+        self.typed(flag, context, default, FlagType::Bool)
     }
 
     /// The value of a `string` flag, or `default`.
@@ -331,7 +343,7 @@ impl Evaluator {
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.typed(flag, context, default, "string")
+        self.typed(flag, context, default, FlagType::String)
     }
 
     /// The value of an `int` flag, or `default`.
@@ -341,7 +353,7 @@ impl Evaluator {
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.typed(flag, context, default, "int")
+        self.typed(flag, context, default, FlagType::Int)
     }
 
     /// The value of a `float` or `int` flag, as a float, or `default`.
@@ -351,7 +363,7 @@ impl Evaluator {
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let value = self.typed(flag, context, default.clone(), "float")?;
+        let value = self.typed(flag, context, default.clone(), FlagType::Float)?;
         if value.is(&default) {
             return Ok(value);
         }
@@ -366,7 +378,7 @@ impl Evaluator {
         context: &Bound<'py, PyAny>,
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.typed(flag, context, default, "json")
+        self.typed(flag, context, default, FlagType::Json)
     }
 
     /// A decision and how it came about: every rule, every step, every leaf. For people; its shape may grow. Raises
@@ -376,7 +388,7 @@ impl Evaluator {
         &self,
         flag: &str,
         context: &Bound<'py, PyAny>,
-        now_ms: Option<i64>,
+        now_ms: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = context.py();
         let Some(loaded) = self.loaded.load_full() else {
@@ -384,7 +396,7 @@ impl Evaluator {
                 "there is no manifest to explain by: hand one to update_manifest first",
             ));
         };
-        let now_ms = now_ms.unwrap_or_else(clock_ms);
+        let now_ms = now_or_raise(now_ms)?;
         let json = raising(|| {
             let slots = AnySlots::of(&loaded, context)?;
             py.detach(|| serde_json::to_string(&loaded.snapshot.explain(flag, slots.get(), now_ms)))

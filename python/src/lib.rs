@@ -2,17 +2,20 @@
 //! files are Python's (`python/evenhand`).
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod argument;
 mod attributes;
 mod bucket;
 mod context;
 mod decision;
 mod engine;
 mod evaluator;
+mod fork;
 mod guard;
 mod loaded;
 mod override_token;
 mod session;
 mod telemetry;
+mod units;
 
 /// The native half of the package `evenhand`.
 #[pyo3::pymodule(gil_used = false)]

@@ -1,68 +1,82 @@
 //! The session, for a host loop in Python: it says what to do, Python does it and reports.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use evenhand_core::unit::{DecimalBuffer, unit_id};
-use evenhand_core::{AttributeKey, Attributes, OwnedValue, Reason, Slots, Value};
+use evenhand_core::{Attributes, FlagId, Packed, Reason, Value};
 use evenhand_session::{Action, Options, Session as Core, Track, TrackValue};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyTuple};
 
-use crate::attributes::{DictAttributes, Read};
+use crate::argument::Argument;
+use crate::attributes::DictAttributes;
 use crate::context::{Context, dict_of};
 use crate::decision::Decision;
 use crate::engine::{audience_of, key_set};
 use crate::evaluator::{Evaluator, clock_ms, warn};
-use crate::guard::{ManifestError, fault, guarded, raising};
+use crate::fork::HeldOverFork;
+use crate::guard::{EvenhandError, ManifestError, fault, guarded, raising};
 use crate::loaded::Loaded;
 use crate::telemetry::to_dict;
+use crate::units::{units_of, view};
 
 /// The state machine behind the clients. Private: use `Client` or `AsyncClient`.
 #[pyclass(frozen, subclass, extends = Evaluator, module = "evenhand._native")]
 pub struct Session {
     core: Arc<Mutex<Core>>,
     snapshots: AtomicU64,
-}
-
-/// A fork must not happen while another thread holds the lock: the child would wait for a thread it does not have. So the forking
-/// thread takes the lock before, and gives it back on both sides.
-struct HeldOverFork {
-    // In this order: the guard goes before what it guards.
-    guard: MutexGuard<'static, Core>,
-    _core: Arc<Mutex<Core>>,
-}
-
-thread_local! {
-    static HELD: RefCell<Vec<HeldOverFork>> = const { RefCell::new(Vec::new()) };
+    /// Whether nobody sends or spools any more what is queued. Changed and read under the lock: what was queued before is in the
+    /// spool that is written afterwards.
+    over: AtomicBool,
 }
 
 impl Session {
     /// The session's lock. Where it is held (a manifest compiles without the interpreter), other threads run while this one waits.
-    fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Core> {
+    /// Raises inside a fork.
+    fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, Core>> {
         loop {
             match self.core.try_lock() {
-                Ok(guard) => return guard,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => {
+                    self.refuse_inside_fork()?;
                     py.detach(|| drop(self.core.lock().unwrap_or_else(PoisonError::into_inner)))
                 }
             }
         }
     }
 
+    /// Somebody else's hook, or a signal handler, runs on the thread that forks and would wait for itself. In the child what it
+    /// queued would be forgotten as the parent's, so it is told instead.
+    fn refuse_inside_fork(&self) -> PyResult<()> {
+        if !HeldOverFork::holds(&self.core) {
+            return Ok(());
+        }
+        Err(EvenhandError::new_err(
+            "this thread forks just now, and the client is not ready on either side: import evenhand before you register the hook that \
+             called it (os.register_at_fork), so that it runs when the client's own have run",
+        ))
+    }
+
+    /// The lock, for queueing; none when the client is over.
+    fn queue<'a>(&'a self, py: Python<'_>) -> PyResult<Option<MutexGuard<'a, Core>>> {
+        let core = self.lock(py)?;
+        Ok((!self.over.load(Ordering::Relaxed)).then_some(core))
+    }
+
     /// Runs `work` on the session without the interpreter, then puts a new snapshot in use if there is one.
     fn detached<T: Send>(slf: &Bound<'_, Self>, work: impl FnOnce(&mut Core) -> T + Send) -> PyResult<T> {
         let this = slf.get();
+        this.refuse_inside_fork()?;
         let result = slf
             .py()
             .detach(|| guarded(|| work(&mut this.core.lock().unwrap_or_else(PoisonError::into_inner))));
         {
             // Under the lock, or of two updates the older could be put in use last.
-            let core = this.lock(slf.py());
+            let core = this.lock(slf.py())?;
             let number = core.snapshots();
             if this.snapshots.swap(number, Ordering::AcqRel) != number
                 && let Some(snapshot) = core.snapshot()
@@ -87,21 +101,16 @@ impl Session {
         let now_ms = clock_ms();
         let exposed = guarded(|| {
             if let Ok(context) = context.cast::<Context>() {
-                let expose = |slots: &Slots| {
-                    self.lock(py)
-                        .expose(&loaded.snapshot, id, decision.packed, slots, now_ms)
-                };
-                return Ok(context.get().with_slots(&loaded.snapshot, expose));
+                return context.get().with_slots(&loaded.snapshot, |slots| {
+                    self.queue_exposures(py, loaded, id, decision.packed, slots, now_ms)
+                });
             }
             let dict = dict_of(context)?;
             let attributes = DictAttributes::new(&dict, &loaded.attributes);
-            Ok::<_, PyErr>(
-                self.lock(py)
-                    .expose(&loaded.snapshot, id, decision.packed, &attributes, now_ms),
-            )
+            self.queue_exposures(py, loaded, id, decision.packed, &attributes, now_ms)
         });
         match exposed {
-            Ok(Ok(exposed)) => exposed.queued,
+            Ok(Ok(queued)) => queued,
             Ok(Err(error)) => {
                 warn(py, &format!("an exposure is lost: {error}"));
                 0
@@ -111,6 +120,23 @@ impl Session {
                 0
             }
         }
+    }
+
+    /// How many.
+    #[inline]
+    fn queue_exposures(
+        &self,
+        py: Python<'_>,
+        loaded: &Loaded,
+        id: FlagId,
+        packed: Packed,
+        attributes: &impl Attributes,
+        now_ms: i64,
+    ) -> PyResult<u8> {
+        Ok(match self.queue(py)? {
+            Some(mut core) => core.expose(&loaded.snapshot, id, packed, attributes, now_ms).queued,
+            None => 0,
+        })
     }
 }
 
@@ -153,6 +179,7 @@ impl Session {
         let session = Self {
             core: Arc::new(Mutex::new(core)),
             snapshots: AtomicU64::new(0),
+            over: AtomicBool::new(false),
         };
         Ok(PyClassInitializer::from(Evaluator::new(Reason::NotReady)).add_subclass(session))
     }
@@ -163,10 +190,11 @@ impl Session {
         slf: &Bound<'_, Self>,
         flag: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
-        now_ms: Option<i64>,
-        r#type: Option<&str>,
+        now_ms: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
     ) -> (Decision, bool) {
-        let decision = slf.as_super().get().decide_flag(flag, context, now_ms, r#type);
+        let evaluator = slf.as_super().get();
+        let decision = evaluator.decide_flag(flag, context, Argument::now_ms(now_ms), Argument::flag_type(r#type));
         let queued = slf.get().expose_decision(&decision, slf.py());
         (decision, queued > 0)
     }
@@ -204,7 +232,7 @@ impl Session {
 
     /// The unit ids, as text, that a context has for the manifest's unit types.
     fn _unit_ids(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let units = units_of(context, slf.get().unit_types(slf.py()))?;
+        let units = units_of(context, slf.get().unit_types(slf.py())?)?;
         let mut ids = Vec::new();
         for (_, value) in &units {
             let mut buffer = DecimalBuffer::new();
@@ -226,7 +254,7 @@ impl Session {
         timestamp_ms: Option<i64>,
     ) -> PyResult<String> {
         let py = slf.py();
-        let units = units_of(context, slf.get().unit_types(py))?;
+        let units = units_of(context, slf.get().unit_types(py)?)?;
         let units: Vec<(&str, Value<'_>)> = units.iter().map(|(name, value)| (name.as_str(), view(value))).collect();
         let decimal;
         let value = match value {
@@ -250,8 +278,12 @@ impl Session {
             timestamp_ms,
         };
         raising(|| {
-            let tracked = slf.get().lock(py).track(&track, clock_ms());
-            tracked
+            let Some(mut core) = slf.get().queue(py)? else {
+                return Err(EvenhandError::new_err(
+                    "the client is closed; track before you close it",
+                ));
+            };
+            core.track(&track, clock_ms())
                 .map(|id| id.to_string())
                 .map_err(|error| PyValueError::new_err(error.to_string()))
         })
@@ -260,7 +292,14 @@ impl Session {
     /// What to do now: `(kind, …)`.
     fn _next<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
-        let action = Self::detached(slf, |core| core.next(clock_ms()))?;
+        let this = slf.get();
+        let action = Self::detached(slf, |core| {
+            let action = core.next(clock_ms());
+            if matches!(action, Action::Done) {
+                this.over.store(true, Ordering::Relaxed);
+            }
+            action
+        })?;
         match action {
             Action::Wait { until_ms } => ("wait", until_ms).into_pyobject(py),
             Action::FetchManifest { ticket, etag } => ("manifest", ticket, etag).into_pyobject(py),
@@ -281,8 +320,8 @@ impl Session {
     }
 
     /// Whether the loop should call `_next` before its wait is over.
-    fn _wakes(&self, py: Python<'_>) -> bool {
-        self.lock(py).wakes()
+    fn _wakes(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.wakes())
     }
 
     fn _manifest_response(
@@ -357,16 +396,24 @@ impl Session {
         Self::detached(slf, |core| core.provide_list(blob, clock_ms()))
     }
 
-    fn _flush(&self, py: Python<'_>) -> u64 {
-        self.lock(py).flush(clock_ms())
+    fn _flush(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.flush(clock_ms()))
     }
 
-    fn _is_flushed(&self, py: Python<'_>, mark: u64) -> bool {
-        self.lock(py).is_flushed(mark)
+    fn _is_flushed(&self, py: Python<'_>, mark: u64) -> PyResult<bool> {
+        Ok(self.lock(py)?.is_flushed(mark))
     }
 
-    fn _shutdown(&self, py: Python<'_>, deadline_ms: i64) {
-        self.lock(py).shutdown(clock_ms(), deadline_ms);
+    fn _shutdown(&self, py: Python<'_>, deadline_ms: i64) -> PyResult<()> {
+        self.lock(py)?.shutdown(clock_ms(), deadline_ms);
+        Ok(())
+    }
+
+    /// From now on nothing is queued, whether `_next` has come to its end or not.
+    fn _end(&self, py: Python<'_>) -> PyResult<()> {
+        let _core = self.lock(py)?;
+        self.over.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Everything the next start needs.
@@ -376,17 +423,17 @@ impl Session {
     }
 
     /// A number that changes whenever the spool would: (queued and restored, ended, snapshots).
-    fn _spool_mark(&self, py: Python<'_>) -> (u64, u64, u64) {
-        let mut core = self.lock(py);
+    fn _spool_mark(&self, py: Python<'_>) -> PyResult<(u64, u64, u64)> {
+        let mut core = self.lock(py)?;
         let telemetry = core.telemetry(clock_ms());
         let sum = |pick: fn(&evenhand_session::EventCounts) -> u64| {
             pick(&telemetry.exposures).wrapping_add(pick(&telemetry.events))
         };
-        (
+        Ok((
             sum(|counts| counts.queued.wrapping_add(counts.restored)),
             telemetry.held_events,
             telemetry.snapshots,
-        )
+        ))
     }
 
     /// Takes back a spool; how many events came with it.
@@ -396,9 +443,9 @@ impl Session {
     }
 
     /// Diagnostics since the last call: `(level, code, message, times)`.
-    fn _diagnostics(&self, py: Python<'_>) -> Vec<(&'static str, &'static str, String, u32)> {
-        let taken = self.lock(py).take_diagnostics();
-        taken
+    fn _diagnostics(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, &'static str, String, u32)>> {
+        let taken = self.lock(py)?.take_diagnostics();
+        let told = taken
             .into_iter()
             .map(|diagnostic| {
                 (
@@ -408,42 +455,39 @@ impl Session {
                     diagnostic.times,
                 )
             })
-            .collect()
+            .collect();
+        Ok(told)
     }
 
     /// The client in numbers.
     fn telemetry<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let evaluations = slf.as_super().get().evaluations.swap(0, Ordering::Relaxed);
         let telemetry = {
-            let mut core = slf.get().lock(slf.py());
+            let mut core = slf.get().lock(slf.py())?;
             core.count_evaluations(evaluations);
             core.telemetry(clock_ms())
         };
         to_dict(slf.py(), &telemetry)
     }
 
-    fn _before_fork(&self, py: Python<'_>) {
-        let guard = self.lock(py);
-        // SAFETY: the guard is kept beside an `Arc` of what it guards, and dropped before it; it stays with this thread.
-        let guard = unsafe { std::mem::transmute::<MutexGuard<'_, Core>, MutexGuard<'static, Core>>(guard) };
-        HELD.with_borrow_mut(|held| {
-            held.push(HeldOverFork {
-                guard,
-                _core: Arc::clone(&self.core),
-            })
-        });
+    fn _before_fork(&self, py: Python<'_>) -> PyResult<()> {
+        let guard = self.lock(py)?;
+        // SAFETY: the guard is of this lock.
+        unsafe { HeldOverFork::keep(guard, &self.core) };
+        Ok(())
     }
 
     /// In the parent: the lock is given back.
     fn _after_fork_in_parent(&self) {
-        drop(self.release());
+        drop(HeldOverFork::release(&self.core));
     }
 
     /// In the child: what the parent queued is the parent's, and ids begin elsewhere.
     fn _after_fork_in_child(&self, entropy: &[u8]) -> PyResult<()> {
         let entropy = entropy_of(entropy)?;
-        if let Some(mut held) = self.release() {
-            held.guard.reseed(entropy, clock_ms());
+        if let Some(mut held) = HeldOverFork::release(&self.core) {
+            held.core().reseed(entropy, clock_ms());
+            self.over.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -451,51 +495,12 @@ impl Session {
 
 impl Session {
     /// What `track` takes from a context. Before the first manifest nothing else is known.
-    fn unit_types(&self, py: Python<'_>) -> Vec<String> {
-        let types = self.lock(py).unit_types().to_vec();
-        if types.is_empty() {
+    fn unit_types(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let types = self.lock(py)?.unit_types().to_vec();
+        Ok(if types.is_empty() {
             vec!["user_id".to_owned()]
         } else {
             types
-        }
-    }
-
-    fn release(&self) -> Option<HeldOverFork> {
-        HELD.with_borrow_mut(|held| {
-            let at = held.iter().position(|one| Arc::ptr_eq(&one._core, &self.core))?;
-            Some(held.swap_remove(at))
         })
-    }
-}
-
-/// A context's values of these unit types, copied.
-fn units_of(context: &Bound<'_, PyAny>, types: Vec<String>) -> PyResult<Vec<(String, OwnedValue)>> {
-    let mut units = Vec::new();
-    if let Ok(context) = context.cast::<Context>() {
-        for name in types {
-            let value = match context.get().inner.get(AttributeKey { index: 0, name: &name }) {
-                Value::Missing => continue,
-                Value::Str(text) => OwnedValue::from(text),
-                Value::Num(number) => OwnedValue::Num(number),
-                _ => OwnedValue::Unusable,
-            };
-            units.push((name, value));
-        }
-        return Ok(units);
-    }
-    let dict = dict_of(context)?;
-    for name in types {
-        if let Some(value) = dict.get_item(&name)?.and_then(|object| Read::of(&object).to_owned()) {
-            units.push((name, value));
-        }
-    }
-    Ok(units)
-}
-
-fn view(value: &OwnedValue) -> Value<'_> {
-    match value {
-        OwnedValue::Str(text) => Value::Str(text),
-        OwnedValue::Num(number) => Value::Num(*number),
-        _ => Value::Unusable,
     }
 }

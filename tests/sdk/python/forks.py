@@ -115,6 +115,53 @@ def busy(shop: Shop) -> None:
     finished(python(str(HERE / "forking.py"), "busy", json.dumps(told)), 240)
 
 
+HOOKED = """
+import os, signal, sys
+box = []
+def use():
+    for client in box:
+        print(sys.argv[1], client.track("hooked", {"user_id": "u"}), client.decide("flag-0", {"user_id": "u"}).reason, flush=True)
+        client.expose(decision)
+        for call in (client.telemetry, lambda: client.update_manifest(b"{}"), lambda: client.flush(0), lambda: client.close(0)):
+            try:
+                call()
+            except evenhand.EvenhandError as error:
+                print("raised", "import evenhand before" in str(error), flush=True)
+# Before the client's own: it runs first behind the fork, and last before it.
+os.register_at_fork(**{sys.argv[1]: use})
+import logging
+import evenhand
+from manifests import manifest
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(evenhand_code)s")
+logging.getLogger("evenhand").addFilter(lambda record: record.evenhand_code in ("track_refused", "fault"))
+client = evenhand.Client("http://127.0.0.1:9", "k", stream=False, bootstrap=manifest(1, 1), backoff_base_ms=60_000)
+decision = client.evaluate("flag-0", {"user_id": "u"})
+box.append(client)
+pid = os.fork()
+signal.alarm(20)
+box.clear()
+if pid == 0:
+    held = client.telemetry()["held_events"]
+    good = client.track("later", {"user_id": "u"}) is not None
+    print("child", held, good, client.telemetry()["held_events"], flush=True)
+    os._exit(0)
+print("status", os.waitpid(pid, 0)[1], client.telemetry()["held_events"], client.track("later", {"user_id": "u"}) is not None, flush=True)
+logging.disable()
+client.close(0)
+"""
+
+
+def hooked(shop: Shop) -> None:
+    """A fork hook that came before `import evenhand` runs while its own thread holds the client's lock."""
+    for when in ("before", "after_in_parent", "after_in_child"):
+        out = finished(python("-c", HOOKED, when), 60).splitlines()
+        shop.check(f"{when} None SPLIT" in out, "no event is taken, and the decision is made", out)
+        shop.check("ERROR track_refused" in out and out.count("WARNING fault") >= 2, "that is told", out)
+        shop.equal(out.count("raised True"), 4, "what can't be answered raises, and says how to mend it")
+        shop.check("child 0 True 1" in out, "the child goes on", out)
+        shop.check("status 0 0 True" in out, "and so does the parent", out)
+
+
 def gunicorn(shop: Shop) -> str:
     before, twice, exposures = shop.units(), shop.duplicates(), shop.rows("$exposure")
     environment = {**os.environ, "EVENHAND_URL": shop.base, "EVENHAND_KEY": shop.key, "PYTHONPATH": str(HERE)}
@@ -155,6 +202,7 @@ PROOFS = [
     ("killed children and parent: the next start delivers from all their spools", killed),
     ("a spool restored twice", copied),
     ("two threads fork while four others work", busy),
+    ("a hook that was registered before the client's", hooked),
     ("gunicorn, preloaded, prefork", gunicorn),
 ]
 

@@ -6,12 +6,16 @@ python in_process.py small|full
 from __future__ import annotations
 
 import gc
+import json
+import logging
 import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from typing import Any
 
 from evenhand import Client, Context, Engine, EvenhandError
 from evenhand._native import _panic_for_tests
@@ -231,9 +235,123 @@ def importing() -> str:
     return f"{bare:.1f} ms; with Client and its HTTP {client:.1f} ms"
 
 
+def cycles() -> None:
+    """A context that holds its own decision is garbage like any other."""
+
+    class Attributes(dict[str, object]):
+        pass
+
+    class Flag:
+        pass
+
+    engine = Engine(manifest(1, 2))
+    client = Client("http://127.0.0.1:9", "k", bootstrap=manifest(1, 2), stream=False)
+    for decide in (engine.evaluate, client.evaluate, client.decide):
+        context = Attributes(user_id="u", country="NZ")
+        context["decision"] = decide("flag-1", context)
+        flag = Flag()
+        flag.decision = decide(flag, {})  # type: ignore[arg-type, attr-defined]
+        alive = weakref.ref(context), weakref.ref(flag)
+        del context, flag
+        gc.collect()
+        check([one() for one in alive] == [None, None], f"{decide.__qualname__}: nothing is left of it", alive)
+        kept = Attributes(user_id="u")
+        decision = decide("flag-1", kept)
+        alive = (weakref.ref(kept),) * 2
+        del kept
+        gc.collect()
+        check(alive[0]() is not None and decision.variation is not None, "a decision keeps what it was made with")
+    client.close(0.1)
+
+
+def kept_contexts() -> str:
+    """Contexts that were last used before an update don't keep its manifest in memory."""
+    grown = []
+    for keeping in (False, True):
+        engine = Engine(manifest(1, 3_000))
+        kept = []
+        # The first few fill what the allocator keeps.
+        for version in range(2, 27):
+            engine.update_manifest(manifest(version, 3_000))
+            context = Context({"user_id": f"u{version}"})
+            for _ in range(2):
+                check(engine.evaluate("flag-0", context).manifest_version == version, "the manifest in use decides")
+            if keeping:
+                kept.append(context)
+                # Also those that have seen another before.
+                kept[0] = kept[0] if version % 2 else context
+                engine.evaluate("flag-0", kept[0])
+            if version == 6:
+                before = resident()
+        grown.append(resident() - before)
+    # Twenty manifests would be 25 MB more.
+    check(grown[1] - max(grown[0], 0) < 12 * MEGABYTE, "twenty kept contexts keep no manifests", grown)
+    return f"{grown[1] / MEGABYTE:.1f} MB more, {grown[0] / MEGABYTE:.1f} without"
+
+
+def arguments() -> None:
+    """What is wrong with an optional argument is told, and nothing is raised: a clock in floating point is a clock."""
+
+    class Index:
+        def __index__(self) -> int:
+            return 1
+
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("evenhand")
+    logger.addHandler(handler)
+    of: Any
+    client = Client("http://127.0.0.1:9", "k", bootstrap=manifest(1, 2), stream=False, keys={})
+    unit = {"user_id": "u", "country": "NZ"}
+    for of in (Engine(manifest(1, 2)), client):
+        for decide in (of.evaluate, getattr(of, "decide", of.evaluate)):
+            for good in (None, 0, 1, -1, True, 1.5, -0.5, 9e18, Index(), (1 << 63) - 1, time.time() * 1000):
+                check(decide("flag-0", unit, good).reason == "SPLIT", "taken", good)
+            check(not lines, "and nothing is told", lines)
+            for wrong in (1 << 70, -(1 << 70), 1e300, float("inf"), float("nan"), "5", object(), [], 1j):
+                found = decide("flag-0", unit, now_ms=wrong)
+                check((found.reason, found.variation) == ("ERROR", None), "the caller's default counts", wrong)
+                check(len(lines) == 1 and "now_ms" in lines.pop(), "and it is told how to mend it", lines)
+            for wrong in (5, "text", "", "\ud800", b"string", object(), float("nan")):
+                found = decide("flag-0", unit, type=wrong)
+                check((found.reason, found.variation) == ("ERROR", None), "the caller's default counts", wrong)
+                check(len(lines) == 1 and "bool, string, int, float, json" in lines.pop(), "and it is told", lines)
+            check(decide("flag-0", unit, type="string").reason == "SPLIT", "the right type")
+            check(decide("flag-0", unit, type="int").reason == "TYPE_MISMATCH", "another type")
+        for wrong in (1 << 70, float("nan"), "5"):
+            found = {decision.reason for decision in of.evaluate_all(unit, wrong).values()}
+            check(found == {"ERROR"}, "of all flags", found)
+            found = {decision.reason for decision in of.evaluate_many("flag-0", [unit, unit], wrong)}
+            check(found == {"ERROR"}, "for many", found)
+            check(len(lines) == 2, "told once each", lines)
+            lines.clear()
+        check({one.reason for one in of.evaluate_all(unit, 1.5).values()} == {"SPLIT"}, "all take a float")
+        check(of.evaluate_many("flag-0", [unit], 1.5)[0].reason == "SPLIT", "and so do many")
+        check(of.explain("flag-0", unit, 1.5) == of.explain("flag-0", unit, 1), "and explain")
+    client.close(0.1)
+    logger.removeHandler(handler)
+    early = Client("http://127.0.0.1:9", "k", stream=False)
+    check(early.decide("flag-0", unit, now_ms=1 << 70).reason == "NOT_READY", "without a manifest it does not matter")
+    early.close(0.1)
+    check(scheduled() == ["SPLIT", "DEFAULT", "SPLIT"], "a float is cut off", scheduled())
+
+
+def scheduled() -> list[str]:
+    """An experiment that ends at 1000: before, at, and a little before in floating point."""
+    body = json.loads(manifest(1, 1))
+    body["flags"]["flag-0"]["rules"][0]["end_ms"] = 1_000
+    engine = Engine(json.dumps(body).encode())
+    moments: list[Any] = [999, 1_000, 999.99]
+    return [engine.evaluate("flag-0", {"user_id": "u"}, moment).reason for moment in moments]
+
+
 PROOFS = [
     ("a panic inside becomes an exception, and the process lives", panic),
     ("1,000,000 decisions and 1,000 updates leave no memory behind", memory),
+    ("a context that holds its own decision is collected", cycles),
+    ("contexts that are kept hold no old manifests", kept_contexts),
+    ("optional arguments that are wrong are told, and nothing is raised", arguments),
     ("other threads run during long calls", others_run),
     ("two deciding threads don't wait for each other", two_threads),
     ("updates while four threads decide never mix two snapshots", no_mixture),

@@ -1,0 +1,274 @@
+"""Servers that hang, or answer as none should, and the end of a client: nothing that a caller was given an id for is lost.
+
+python odd_servers.py small|full [WORD …]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import inspect
+import json
+import logging
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from evenhand import AsyncClient, Client
+
+from manifests import manifest
+
+FAST = {"stream": False, "flush_interval_ms": 20, "backoff_base_ms": 50, "backoff_max_ms": 200}
+PLAIN = manifest(1, 2)
+checks = 0
+told: list[str] = []
+
+
+class Keep(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        told.append(f"{record.levelname} {record.evenhand_code}: {record.getMessage()}")  # type: ignore[attr-defined]
+
+
+def check(holds: bool, what: str, found: object = "") -> None:
+    global checks
+    checks += 1
+    if not holds:
+        raise AssertionError(f"{what}; found: {found!r}")
+
+
+def eventually(holds: Callable[[], object], what: str, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        check(time.monotonic() < until, f"in {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+class Odd:
+    """Answers a GET with what `paths` says of the first word that stands in its path, and takes events. `hanging` answers never."""
+
+    def __init__(self, **paths: tuple[int, bytes] | None) -> None:
+        self.paths = paths
+        self.asked: list[str] = []
+        self.taken: list[dict[str, Any]] = []
+        self.release = threading.Event()
+        self.taking = threading.Event()
+        self.taking.set()
+
+    def ids(self) -> list[str]:
+        return [event["event_id"] for event in self.taken]
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        self.asked.append(path)
+        found = next((answer for word, answer in self.paths.items() if word in path), (404, b"{}"))
+        if found is None:
+            self.release.wait(60)
+            return 503, b""
+        return found
+
+
+@contextlib.contextmanager
+def serving(odd: Odd) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def reply(self, status: int, body: bytes) -> None:
+            with contextlib.suppress(OSError):
+                self.send_response(status)
+                if status != 204:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.reply(*odd.answer(self.path))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            odd.taking.wait(60)
+            odd.taken += json.loads(body)["events"]
+            self.reply(200, b'{"rejected":[]}')
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        odd.release.set()
+        odd.taking.set()
+        server.shutdown()
+        server.server_close()
+
+
+def hanging_manifest() -> str:
+    """The server's manifests hang, its events don't: neither sending nor spooling waits."""
+    odd = Odd(manifest=None)
+    with serving(odd) as url, tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder) / "spool"
+        client = Client(url, "k", spool=spool, **FAST)  # type: ignore[arg-type]
+        eventually(lambda: odd.asked, "the manifest is asked for")
+        began = time.monotonic()
+        event_id = client.track("note", {"user_id": "u"})
+        check(client.flush(5), "events are delivered beside it", odd.taken)
+        took = time.monotonic() - began
+        check(odd.ids() == [event_id], "the one that was tracked", odd.taken)
+        odd.taking.clear()
+        later = str(client.track("note", {"user_id": "u"}))
+        odd.taking.set()
+        began = time.monotonic()
+        client.close(5)
+        check(time.monotonic() - began < 3, "the end waits for no manifest", time.monotonic() - began)
+        check(odd.ids() == [event_id, later], "and loses nothing", odd.taken)
+        check(odd.asked == ["/v1/manifest/k"], "one request was under way all the time", odd.asked)
+    # No server takes anything: only the spool keeps it, and it is written while the manifest hangs.
+    odd = Odd(manifest=None)
+    with serving(odd) as url, tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder) / "spool"
+        client = Client(url, "k", spool=spool, **{**FAST, "flush_interval_ms": 3_600_000})  # type: ignore[arg-type]
+        eventually(lambda: odd.asked, "the manifest is asked for")
+        kept = str(client.track("note", {"user_id": "u"}))
+        eventually(lambda: spool.exists() and kept.encode() in spool.read_bytes(), "the spool is written beside it", 5)
+        client.close(5)
+        check(odd.ids() == [kept], "what was spooled is sent at the end", odd.taken)
+    return f"delivered after {took * 1000:.0f} ms"
+
+
+def hanging_list() -> None:
+    """An id list hangs: newer manifests come all the same, and events go."""
+    named = json.loads(PLAIN)
+    named["lists"] = {"beta": {"salt": "s", "sha256": "0" * 64, "count": 1}}
+    odd = Odd(manifest=(200, json.dumps(named).encode()), lists=None)
+    with serving(odd) as url:
+        client = Client(url, "k", **FAST, poll_interval_ms=1_000)  # type: ignore[arg-type]
+        eventually(lambda: any("lists" in path for path in odd.asked), "the list is asked for")
+        odd.paths["manifest"] = (200, json.dumps({**named, "version": 2}).encode())
+        eventually(lambda: (client.manifest or {}).get("version") == 2, "the newer manifest is in use", 6)
+        check(client.track("note", {"user_id": "u"}) is not None and client.flush(5), "events go", odd.taken)
+        began = time.monotonic()
+        client.close(5)
+        check(time.monotonic() - began < 3, "the end waits for no list", time.monotonic() - began)
+
+
+def ended_stream() -> str:
+    """A stream that is answered 204 is over at once: it is neither taken for open, nor are polls put off."""
+    odd = Odd(stream=(204, b""), manifest=(200, PLAIN))
+    with serving(odd) as url:
+        client = Client(url, "k", **{**FAST, "stream": True}, poll_interval_ms=1_000)  # type: ignore[arg-type]
+        streams = lambda: sum("stream" in path for path in odd.asked)  # noqa: E731
+        eventually(lambda: streams() >= 3, "it is opened anew", 10)
+        eventually(lambda: len(odd.asked) - streams() >= 2, "the manifest is polled", 10)
+        eventually(lambda: not client.telemetry()["streaming"], "and no stream counts as open", 10)
+        client.close(1)
+    return f"{streams()} times"
+
+
+def done(answer: Any) -> Any:
+    """What a client's method gives, awaited where it is to be."""
+    if not inspect.isawaitable(answer):
+        return answer
+
+    async def main() -> Any:
+        return await answer
+
+    return asyncio.run(main())
+
+
+def closed() -> None:
+    """A closed client decides, and queues nothing that nobody would send."""
+    for kind in (Client, AsyncClient):
+        odd = Odd(manifest=(200, PLAIN))
+        with serving(odd) as url:
+            client: Any = kind(url, "k", bootstrap=PLAIN, **FAST)  # type: ignore[arg-type]
+            before = client.evaluate("flag-0", {"user_id": "before"})
+            done(client.close(5))
+            numbers = client.telemetry()
+            seen = len(told)
+            check(client.track("note", {"user_id": "u"}) is None, "an event is refused")
+            lines = [line for line in told[seen:] if line.startswith("ERROR track_refused")]
+            check(len(lines) == 1 and "track before you close it" in lines[0], "and that is told", told[seen:])
+            check(client.decide("flag-0", {"user_id": "u"}).reason == "SPLIT", "decisions go on")
+            client.expose(before)
+            check(client.string_value("flag-0", {"user_id": "v"}, "mine") != "mine", "so do values")
+            after = client.telemetry()
+            same = ("exposures", "events", "held_events")
+            check([after[name] for name in same] == [numbers[name] for name in same], "nothing is queued", after)
+
+
+def closing() -> str:
+    """While a client closes it takes events on; each that got an id is sent, or stands in the spool, however it ends."""
+    counts = []
+    for answers in (True, False):
+        odd = Odd(manifest=(200, PLAIN))
+        with serving(odd) as url, tempfile.TemporaryDirectory() as folder:
+            spool = Path(folder) / "spool"
+            client = Client(url, "k", spool=spool, **FAST)  # type: ignore[arg-type]
+            check(client.wait_ready(10), "ready")
+            odd.taking.clear()
+            ids: list[str] = []
+            begun = threading.Event()
+            refused = threading.Event()
+
+            def track(
+                client: Client = client, ids: list[str] = ids, begun: Any = begun, refused: Any = refused
+            ) -> None:
+                until = time.monotonic() + 30
+                while time.monotonic() < until:
+                    event_id = client.track("note", {"user_id": "u"})
+                    if event_id is None:
+                        refused.set()
+                        return
+                    ids.append(event_id)
+                    begun.set()
+                    time.sleep(0.0005)
+
+            tracking = threading.Thread(target=track)
+            tracking.start()
+            check(begun.wait(10), "events are tracked")
+            end = threading.Thread(target=client.close, args=(2.0,))
+            end.start()
+            time.sleep(0.3)
+            check(not refused.is_set(), "while it closes, events are taken")
+            if answers:
+                odd.taking.set()
+            end.join(20)
+            tracking.join(20)
+            check(refused.is_set() and not end.is_alive(), "when it has closed, they are not")
+            heir = Client("http://127.0.0.1:9", "k", spool=spool, **{**FAST, "flush_interval_ms": 3_600_000})  # type: ignore[arg-type]
+            restored = heir.telemetry()["events"]["restored"]
+            heir.close(0.1)
+            sent = len(set(odd.ids()))
+            left = spool.read_bytes() if spool.exists() else b""
+            lost = [one for one in ids if one not in odd.ids() and one.encode() not in left]
+            check(not lost, "none is lost", (len(lost), len(ids), sent, restored))
+            check(sent > 0 if answers else restored == len(ids), "they are sent, or all are left", (sent, restored))
+            counts.append(f"{len(ids)} events, {sent} sent, {restored} left")
+    return "; ".join(counts)
+
+
+PROOFS: list[tuple[str, Callable[[], str | None]]] = [
+    ("a hanging manifest holds up neither events, nor the spool, nor the end", hanging_manifest),
+    ("a hanging id list holds up no manifest", hanging_list),
+    ("a stream that is answered 204", ended_stream),
+    ("a closed client decides and queues nothing", closed),
+    ("an event that comes while the client closes", closing),
+]
+
+if __name__ == "__main__":
+    logging.getLogger("evenhand").addHandler(Keep())
+    logging.getLogger("evenhand").propagate = False
+    for title, prove in PROOFS:
+        if len(sys.argv) > 2 and not any(word in title for word in sys.argv[2:]):
+            continue
+        began = time.monotonic()
+        detail = prove()
+        print(f"  {title} ({f'{detail}, ' if detail else ''}{time.monotonic() - began:.1f} s)", flush=True)
+    print(f"odd servers: {checks} checks", flush=True)
