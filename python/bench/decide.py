@@ -2,8 +2,8 @@
 
 python decide.py DATA [--rounds 60] [--json FILE] [--strict]
 
-DATA holds evenhand_200.json and users.json. FILE gets a list of {"what", "fastest_ns", "median_ns", "bar_ns"}. Strict, it fails when a
-bar is missed.
+DATA holds evenhand_200.json and users.json. FILE gets a list of {"what", "fastest_ns", "median_ns", "bar_ns"}. Strict, it
+fails when a bar is missed.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from ._base_client import BaseClient
 class AsyncClient(BaseClient):
     """`Client` for asyncio: decisions are plain calls, waiting is awaited.
 
-    All input and output is on the client's own thread: the event loop never waits for it, and a fork or a second loop does not
+    All input and output is on the client's own threads: the event loop never waits for it, and a fork or a second loop does not
     disturb it. A sticky store is called on the event loop: be quick there.
     """
 

@@ -6,7 +6,7 @@ from ._base_client import BaseClient
 
 
 class Client(BaseClient):
-    """Decides locally in under a microsecond; a thread of its own fetches the manifest and sends events.
+    """Decides locally in under a microsecond; threads of its own fetch the manifest and send events.
 
     Make one for the process, as early as you like (before a prefork, too), and `close` it at the end.
     """

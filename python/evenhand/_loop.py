@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from . import _forks
 from ._errors import ManifestError
-from ._http import Server, Stream
+from ._http import Answer, Interrupted, Server, Stream
 from ._log import LEVELS, logger
 from ._native import Session
 from ._spool import Spool
@@ -231,29 +232,39 @@ class Loop(Session):
         self._fetching[what] = thread
 
     def _fetch_manifest(self, ticket: int, etag: str | None) -> None:
-        try:
-            answer = self._server.ask("GET", f"/v1/manifest/{self._server.key}", {"If-None-Match": etag})
-        except Exception as error:
-            self._fetch_failed(ticket, _why(error))
-            return
-        headers = answer.headers
-        self._manifest_response(ticket, answer.status, headers.get("etag"), headers.get("retry-after"), answer.body)
+        failed = functools.partial(self._fetch_failed, ticket)
+        answer = self._ask(failed, "GET", f"/v1/manifest/{self._server.key}", {"If-None-Match": etag})
+        if answer is not None:
+            headers = answer.headers
+            self._manifest_response(ticket, answer.status, headers.get("etag"), headers.get("retry-after"), answer.body)
 
     def _fetch_list(self, ticket: int, sha256: str) -> None:
-        try:
-            answer = self._server.ask("GET", f"/v1/lists/{sha256}", {})
-        except Exception as error:
-            self._fetch_failed(ticket, _why(error))
-            return
-        self._list_response(ticket, answer.status, answer.headers.get("retry-after"), answer.body)
+        answer = self._ask(functools.partial(self._fetch_failed, ticket), "GET", f"/v1/lists/{sha256}", {})
+        if answer is not None:
+            self._list_response(ticket, answer.status, answer.headers.get("retry-after"), answer.body)
 
     def _send(self, batch: int, body: bytes, content_type: str) -> None:
+        failed = functools.partial(self._batch_failed, batch)
+        answer = self._ask(failed, "POST", "/v1/events", {"Content-Type": content_type}, body)
+        if answer is not None:
+            self._batch_response(batch, answer.status, answer.headers.get("retry-after"), answer.body)
+
+    def _ask(
+        self,
+        failed: Callable[[str], None],
+        method: str,
+        path: str,
+        headers: Mapping[str, str | None],
+        body: bytes | None = None,
+    ) -> Answer | None:
+        """None without an answer: that was reported, unless the client itself has ended the request."""
         try:
-            answer = self._server.ask("POST", "/v1/events", {"Content-Type": content_type}, body)
+            return self._server.ask(method, path, headers, body)
+        except Interrupted:
+            return None
         except Exception as error:
-            self._batch_failed(batch, _why(error))
-            return
-        self._batch_response(batch, answer.status, answer.headers.get("retry-after"), answer.body)
+            failed(_why(error))
+            return None
 
     def _open_stream(self, ticket: int, last_event_id: str | None, idle_timeout: float) -> None:
         if self._stream is not None:

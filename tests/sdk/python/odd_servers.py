@@ -11,6 +11,9 @@ import http.server
 import inspect
 import json
 import logging
+import os
+import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -125,8 +128,10 @@ def hanging_manifest() -> str:
         later = str(client.track("note", {"user_id": "u"}))
         odd.taking.set()
         began = time.monotonic()
+        seen = len(told)
         client.close(5)
         check(time.monotonic() - began < 3, "the end waits for no manifest", time.monotonic() - began)
+        check(told[seen:] == [], "and has nothing to tell of what it ended itself", told[seen:])
         check(odd.ids() == [event_id, later], "and loses nothing", odd.taken)
         check(odd.asked == ["/v1/manifest/k"], "one request was under way all the time", odd.asked)
     # No server takes anything: only the spool keeps it, and it is written while the manifest hangs.
@@ -140,6 +145,38 @@ def hanging_manifest() -> str:
         client.close(5)
         check(odd.ids() == [kept], "what was spooled is sent at the end", odd.taken)
     return f"delivered after {took * 1000:.0f} ms"
+
+
+def no_connection() -> None:
+    """A connection that is never made can't be ended: the end leaves its thread behind, and a child none."""
+    with contextlib.ExitStack() as open_ones:
+        listener = open_ones.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # Nobody accepts: when the queue is full, no further connection comes about.
+        for _ in range(4):
+            filling = open_ones.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(listener.getsockname())
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", "k", timeout=60, **FAST)  # type: ignore[arg-type]
+        # Deliveries hang as the manifest does.
+        client.track("note", {"user_id": "u"})
+        eventually(lambda: len(named("evenhand-manifest")) == 1, "the manifest is asked for")
+        began = time.monotonic()
+        client.close(0.1)
+        check(time.monotonic() - began < 5, "it ends in time", time.monotonic() - began)
+        check(len(named("evenhand-manifest")) == 1, "though a thread waits still", threading.enumerate())
+        check(client.track("note", {"user_id": "u"}) is None, "and is closed")
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            alone = threading.active_count() == 1 and client.track("note", {"user_id": "u"}) is None
+            os._exit(0 if alone and client.telemetry()["held_events"] == 1 else 3)
+        check(os.waitpid(child, 0)[1] == 0, "a child starts nothing for it")
+
+
+def named(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
 
 
 def hanging_list() -> None:
@@ -256,6 +293,7 @@ def closing() -> str:
 
 PROOFS: list[tuple[str, Callable[[], str | None]]] = [
     ("a hanging manifest holds up neither events, nor the spool, nor the end", hanging_manifest),
+    ("a connection that is never made", no_connection),
     ("a hanging id list holds up no manifest", hanging_list),
     ("a stream that is answered 204", ended_stream),
     ("a closed client decides and queues nothing", closed),
