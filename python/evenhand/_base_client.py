@@ -134,7 +134,12 @@ class BaseClient(Loop):
 
     def expose(self, decision: Decision) -> None:
         """Queues the exposure of a decision that `evaluate` made, unless it was queued lately. Nothing is raised."""
-        if self._expose(decision):
+        try:
+            queued = self._expose(decision)
+        except Exception as error:
+            logger.error("an exposure is lost: %s", error, extra={"evenhand_code": "exposure_lost"})
+            return
+        if queued:
             self._notice()
 
     def bool_value(self, flag: str, context: Context | Attributes, default: bool) -> bool:

@@ -90,16 +90,17 @@ impl Session {
         result.map_err(|panic| fault(&panic))
     }
 
-    fn expose_decision(&self, decision: &Decision, py: Python<'_>) -> u8 {
+    /// Queues what a decision exposes; how many that were, none when the client is over.
+    fn expose_decision(&self, decision: &Decision, py: Python<'_>) -> PyResult<Option<u8>> {
         let (Some(loaded), Some(id)) = (&decision.loaded, decision.id) else {
-            return 0;
+            return Ok(Some(0));
         };
         if !Core::has_exposures(decision.packed) {
-            return 0;
+            return Ok(Some(0));
         }
         let context = decision.context.bind(py);
         let now_ms = clock_ms();
-        let exposed = guarded(|| {
+        raising(|| {
             if let Ok(context) = context.cast::<Context>() {
                 return context.get().with_slots(&loaded.snapshot, |slots| {
                     self.queue_exposures(py, loaded, id, decision.packed, slots, now_ms)
@@ -108,21 +109,9 @@ impl Session {
             let dict = dict_of(context)?;
             let attributes = DictAttributes::new(&dict, &loaded.attributes);
             self.queue_exposures(py, loaded, id, decision.packed, &attributes, now_ms)
-        });
-        match exposed {
-            Ok(Ok(queued)) => queued,
-            Ok(Err(error)) => {
-                warn(py, &format!("an exposure is lost: {error}"));
-                0
-            }
-            Err(panic) => {
-                warn(py, &format!("an exposure is lost to an internal fault: {panic}"));
-                0
-            }
-        }
+        })
     }
 
-    /// How many.
     #[inline]
     fn queue_exposures(
         &self,
@@ -132,11 +121,11 @@ impl Session {
         packed: Packed,
         attributes: &impl Attributes,
         now_ms: i64,
-    ) -> PyResult<u8> {
-        Ok(match self.queue(py)? {
-            Some(mut core) => core.expose(&loaded.snapshot, id, packed, attributes, now_ms).queued,
-            None => 0,
-        })
+    ) -> PyResult<Option<u8>> {
+        let mut core = self.queue(py)?;
+        Ok(core
+            .as_mut()
+            .map(|core| core.expose(&loaded.snapshot, id, packed, attributes, now_ms).queued))
     }
 }
 
@@ -195,13 +184,20 @@ impl Session {
     ) -> (Decision, bool) {
         let evaluator = slf.as_super().get();
         let decision = evaluator.decide_flag(flag, context, Argument::now_ms(now_ms), Argument::flag_type(r#type));
-        let queued = slf.get().expose_decision(&decision, slf.py());
-        (decision, queued > 0)
+        let queued = match slf.get().expose_decision(&decision, slf.py()) {
+            Ok(queued) => queued.is_some_and(|queued| queued > 0),
+            Err(error) => {
+                warn(slf.py(), &format!("an exposure is lost: {error}"));
+                false
+            }
+        };
+        (decision, queued)
     }
 
-    /// Queues the exposures of a decision, unless they were lately; how many.
-    fn _expose(slf: &Bound<'_, Self>, decision: &Bound<'_, Decision>) -> u8 {
-        slf.get().expose_decision(decision.get(), slf.py())
+    /// Queues the exposures of a decision, unless they were lately; how many. Raises when they can't be.
+    fn _expose(slf: &Bound<'_, Self>, decision: &Bound<'_, Decision>) -> PyResult<u8> {
+        let queued = slf.get().expose_decision(decision.get(), slf.py())?;
+        queued.ok_or_else(|| EvenhandError::new_err("the client is closed; expose before you close it"))
     }
 
     /// What a sticky store is to keep after a decision; None when there is nothing to keep.

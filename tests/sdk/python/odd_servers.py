@@ -233,7 +233,12 @@ def closed() -> None:
             lines = [line for line in told[seen:] if line.startswith("ERROR track_refused")]
             check(len(lines) == 1 and "track before you close it" in lines[0], "and that is told", told[seen:])
             check(client.decide("flag-0", {"user_id": "u"}).reason == "SPLIT", "decisions go on")
+            seen = len(told)
+            client.expose(client.evaluate("flag-0", {}))
+            check(told[seen:] == [], "what has no exposure loses none", told[seen:])
             client.expose(before)
+            lines = [line for line in told[seen:] if line.startswith("ERROR exposure_lost")]
+            check(len(lines) == 1 and "expose before you close it" in lines[0], "an exposure is lost, and told", lines)
             check(client.string_value("flag-0", {"user_id": "v"}, "mine") != "mine", "so do values")
             after = client.telemetry()
             same = ("exposures", "events", "held_events")
