@@ -155,7 +155,8 @@ typedef struct EvenhandOverride EvenhandOverride;
 typedef struct EvenhandReport EvenhandReport;
 
 // The SDK as a state machine (docs/contract/session.md): it says what to do, the host does it and reports. Any thread may use it at
-// any time: a lock of its own is held for the length of a call, and never by an evaluation. Free it with `evenhand_session_free`.
+// any time. A lock of its own is held while a call is at work on it: microseconds, and while an id list arrives as long as the manifest
+// compiles; never by an evaluation, nor while a manifest is judged and compiled. Free it with `evenhand_session_free`.
 typedef struct EvenhandSession EvenhandSession;
 
 // One compiled manifest, with the texts of its decisions. Any thread may use it at any time. Free it with `evenhand_snapshot_free`.
@@ -526,6 +527,24 @@ enum EvenhandStatus evenhand_context_force(struct EvenhandContext *context,
                                            struct EvenhandText flag,
                                            struct EvenhandText variation);
 
+// As `evenhand_context_set_sticky`, but a context that has an assignment of the experiment keeps its own.
+//
+// # Safety
+// As `evenhand_context_set_sticky`.
+enum EvenhandStatus evenhand_context_set_sticky_if_absent(struct EvenhandContext *context,
+                                                          struct EvenhandText experiment,
+                                                          uint32_t phase,
+                                                          struct EvenhandText unit,
+                                                          struct EvenhandText variation);
+
+// As `evenhand_context_force`, but a context that forces a variation of the flag keeps its own.
+//
+// # Safety
+// As `evenhand_context_force`.
+enum EvenhandStatus evenhand_context_force_if_absent(struct EvenhandContext *context,
+                                                     struct EvenhandText flag,
+                                                     struct EvenhandText variation);
+
 // Puts the values where a snapshot looks for them: its decisions are then made without looking up names. Worth it for more than a
 // few decisions. Decisions of other snapshots are the same with or without; a change of the context undoes it.
 //
@@ -706,9 +725,6 @@ enum EvenhandStatus evenhand_explain(const struct EvenhandSnapshot *snapshot,
                                      const struct EvenhandContext *context,
                                      int64_t now_ms,
                                      struct EvenhandBytes **out);
-
-// Does nothing, behind the same guard: what the boundary costs by itself. For benches.
-uint64_t evenhand_test_nothing(uint64_t number);
 
 // Panics inside the boundary, on purpose: returns `EVENHAND_STATUS_PANIC`, and the process lives. For tests only.
 enum EvenhandStatus evenhand_test_panic(void);

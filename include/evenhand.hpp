@@ -143,7 +143,10 @@ class Value {
   Value() = default;                                        // missing
   Value(std::nullptr_t) {}                                  // missing
   Value(std::string_view text) : kind_(EVENHAND_VALUE_KIND_TEXT), text_(text) {}
-  Value(const char *text) : Value(std::string_view(text)) {}
+  // NULL is missing.
+  Value(const char *text) {
+    if (text != nullptr) *this = Value(std::string_view(text));
+  }
   Value(const std::string &text) : Value(std::string_view(text)) {}
   template <typename Number, std::enable_if_t<std::is_arithmetic_v<Number> && !std::is_same_v<Number, bool>, int> = 0>
   Value(Number number) : kind_(EVENHAND_VALUE_KIND_NUMBER), number_(static_cast<double>(number)) {}
@@ -228,6 +231,17 @@ class Context {
     detail::check(evenhand_context_force(handle_.get(), detail::text(flag), detail::text(variation)), "Context::force");
     return *this;
   }
+  // The same for a context that lacks them: what it has itself counts.
+  Context &set_sticky_if_absent(const StickyRecord &record) {
+    detail::check(evenhand_context_set_sticky_if_absent(handle_.get(), detail::text(record.experiment), record.phase,
+                                                        detail::text(record.unit), detail::text(record.variation)),
+                  "Context::set_sticky_if_absent");
+    return *this;
+  }
+  Context &force_if_absent(std::string_view flag, std::string_view variation) {
+    detail::check(evenhand_context_force_if_absent(handle_.get(), detail::text(flag), detail::text(variation)), "Context::force_if_absent");
+    return *this;
+  }
   // Puts the values where the snapshot looks for them: worth it for more than a few decisions.
   inline Context &bind(const Snapshot &snapshot);
   Context &clear() {
@@ -299,7 +313,10 @@ class Decision {
   std::string_view value_or(std::string_view otherwise) const noexcept {
     return fields_.value_type == EVENHAND_VALUE_TYPE_STRING ? detail::view(fields_.value_text) : otherwise;
   }
-  std::string_view value_or(const char *otherwise) const noexcept { return value_or(std::string_view(otherwise)); }
+  // NULL is an empty text.
+  std::string_view value_or(const char *otherwise) const noexcept {
+    return value_or(otherwise == nullptr ? std::string_view() : std::string_view(otherwise));
+  }
   double value_or(double otherwise) const noexcept {
     const bool is_number = fields_.value_type == EVENHAND_VALUE_TYPE_FLOAT || fields_.value_type == EVENHAND_VALUE_TYPE_INT;
     return is_number ? fields_.value_float : otherwise;

@@ -5,18 +5,16 @@
 
 #include <array>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "evenhand.hpp"
+#include "evenhand_files.hpp"
 
 namespace evenhand {
 
@@ -30,27 +28,6 @@ inline Entropy fresh_entropy() {
     std::memcpy(&entropy[at], &drawn, sizeof drawn);
   }
   return entropy;
-}
-
-// The whole of a file, such as a manifest to begin with or a spool; none where there is no file. Throws std::system_error when it can't be read.
-inline std::optional<std::string> read_file(const std::filesystem::path &path) {
-  std::error_code missing;
-  if (!std::filesystem::exists(path, missing) && !missing) return std::nullopt;
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in) throw std::system_error(std::make_error_code(std::errc::io_error), path.string() + " can't be read");
-  return bytes;
-}
-
-// Replaces a file as a whole: a process killed meanwhile leaves the old one. Throws std::system_error when it can't be written.
-inline void replace_file(const std::filesystem::path &path, std::string_view bytes) {
-  std::filesystem::path fresh = path;
-  fresh += ".new";
-  std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  if (!out) throw std::system_error(std::make_error_code(std::errc::io_error), fresh.string() + " can't be written");
-  std::filesystem::rename(fresh, path);
 }
 
 // What an application may choose (docs/contract/session.md, "Options"). Everything throws evenhand::Error where it names the limit that is not kept.

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "evenhand.hpp"
+#include "evenhand_files.hpp"
 
 namespace evenhand {
 
@@ -89,13 +90,14 @@ class MemoryStickyStore : public StickyStore {
 // Records in a file, which processes of one machine may share: lines are only ever appended, and those of others are seen within a
 // second. It grows by about 60 bytes for each assignment, and memory holds all of it.
 //
-// A line: experiment, phase, variation and unit id between tabs; a tab, line feed, carriage return or backslash in a text is written as
-// `\t`, `\n`, `\r` or `\\`.
+// A line: experiment, phase, variation and unit id, a tab behind each; a tab, line feed, carriage return or backslash in a text is written
+// as `\t`, `\n`, `\r` or `\\`. A line without its last tab was cut when a process was killed: it is no record. A line feed before each
+// record keeps a cut line from taking it along. The file is made with mode 0600.
 class FileStickyStore : public StickyStore {
  public:
   // Throws std::system_error when the file can't be opened.
   explicit FileStickyStore(std::filesystem::path path) : path_(std::move(path)) {
-    open_to_append();
+    detail::OutFile(path_, O_APPEND);
     look();
   }
   std::vector<StickyRecord> load(std::string_view unit) override {
@@ -105,32 +107,23 @@ class FileStickyStore : public StickyStore {
     return found == units_.end() ? std::vector<StickyRecord>() : found->second;
   }
   void save(const StickyRecord &record) override {
-    const std::string line =
-        written(record.experiment) + '\t' + std::to_string(record.phase) + '\t' + written(record.variation) + '\t' + written(record.unit) + '\n';
+    const std::string line = '\n' + written(record.experiment) + '\t' + std::to_string(record.phase) + '\t' + written(record.variation) + '\t' +
+                             written(record.unit) + "\t\n";
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::ofstream out = open_to_append();
     // One write of one line, so that lines of several processes don't mix.
-    out.write(line.data(), static_cast<std::streamsize>(line.size()));
-    out.flush();
-    if (!out) fail("can't be written");
+    detail::OutFile out(path_, O_APPEND);
+    out.write(line);
+    out.close();
     keep(record);
   }
 
  private:
-  [[noreturn]] void fail(const char *what) const {
-    throw std::system_error(std::make_error_code(std::errc::io_error), "the sticky store " + path_.string() + " " + what);
-  }
-  std::ofstream open_to_append() const {
-    std::ofstream out(path_, std::ios::binary | std::ios::app);
-    if (!out) fail("can't be opened for writing");
-    return out;
-  }
   void keep(const StickyRecord &record) { MemoryStickyStore::replace(units_[record.unit], record); }
   // Reads the whole lines that were appended since the last look.
   void look() {
     looked_ = std::chrono::steady_clock::now();
     std::ifstream in(path_, std::ios::binary | std::ios::ate);
-    if (!in) fail("can't be opened for reading");
+    if (!in) throw std::system_error(std::make_error_code(std::errc::io_error), path_.string() + " can't be opened for reading");
     const std::streamoff size = in.tellg();
     // Somebody has emptied it: begin again.
     if (size < read_) {
@@ -175,15 +168,16 @@ class FileStickyStore : public StickyStore {
     }
     return out;
   }
-  // None for a line that was cut when a process was killed.
+  // None for an empty line, and for one that was cut when a process was killed.
   static std::optional<StickyRecord> parsed(std::string_view line) {
     std::string_view fields[4];
-    for (int at = 0; at < 4; at++) {
+    for (std::string_view &field : fields) {
       const std::size_t end = line.find('\t');
-      if ((end == std::string_view::npos) != (at == 3)) return std::nullopt;
-      fields[at] = line.substr(0, end);
-      line.remove_prefix(at == 3 ? line.size() : end + 1);
+      if (end == std::string_view::npos) return std::nullopt;
+      field = line.substr(0, end);
+      line.remove_prefix(end + 1);
     }
+    if (!line.empty()) return std::nullopt;
     std::uint64_t phase = 0;
     if (fields[1].empty() || fields[1].size() > 10) return std::nullopt;
     for (const char digit : fields[1]) {

@@ -237,22 +237,38 @@ pub unsafe extern "C" fn evenhand_context_set_sticky(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (context, experiment, unit, variation) = unsafe {
-            (
-                get_mut(context)?,
-                text(experiment.data, experiment.len)?,
-                text(unit.data, unit.len)?,
-                text(variation.data, variation.len)?,
-            )
-        };
+        unsafe { set_sticky(context, experiment, phase, unit, variation, true) }
+    })
+}
+
+/// # Safety
+/// As `evenhand_context_set_sticky`.
+unsafe fn set_sticky(
+    context: *mut Context,
+    experiment: Text,
+    phase: u32,
+    unit: Text,
+    variation: Text,
+    replace: bool,
+) -> Result<(), Status> {
+    // SAFETY: the caller's promise.
+    let (context, experiment, unit, variation) = unsafe {
+        (
+            get_mut(context)?,
+            text(experiment.data, experiment.len)?,
+            text(unit.data, unit.len)?,
+            text(variation.data, variation.len)?,
+        )
+    };
+    if replace || context.named.sticky(experiment).is_none() {
         context.change().set_sticky(StickyRecord {
             experiment: experiment.to_owned(),
             phase,
             unit: unit.to_owned(),
             variation: variation.to_owned(),
         });
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Forces a variation of a flag, replacing one of the same flag: for tests, and for override tokens that
@@ -264,15 +280,62 @@ pub unsafe extern "C" fn evenhand_context_set_sticky(
 pub unsafe extern "C" fn evenhand_context_force(context: *mut Context, flag: Text, variation: Text) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (context, flag, variation) = unsafe {
-            (
-                get_mut(context)?,
-                text(flag.data, flag.len)?,
-                text(variation.data, variation.len)?,
-            )
-        };
+        unsafe { force(context, flag, variation, true) }
+    })
+}
+
+/// # Safety
+/// As `evenhand_context_force`.
+unsafe fn force(context: *mut Context, flag: Text, variation: Text, replace: bool) -> Result<(), Status> {
+    // SAFETY: the caller's promise.
+    let (context, flag, variation) = unsafe {
+        (
+            get_mut(context)?,
+            text(flag.data, flag.len)?,
+            text(variation.data, variation.len)?,
+        )
+    };
+    let forces = |context: &Context| {
+        let mut all = (0..).map_while(|at| context.named.forced(at));
+        all.any(|forced| forced.flag == flag)
+    };
+    if replace || !forces(context) {
         context.change().set_forced(flag, variation);
-        Ok(())
+    }
+    Ok(())
+}
+
+/// As `evenhand_context_set_sticky`, but a context that has an assignment of the experiment keeps its own.
+///
+/// # Safety
+/// As `evenhand_context_set_sticky`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_context_set_sticky_if_absent(
+    context: *mut Context,
+    experiment: Text,
+    phase: u32,
+    unit: Text,
+    variation: Text,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { set_sticky(context, experiment, phase, unit, variation, false) }
+    })
+}
+
+/// As `evenhand_context_force`, but a context that forces a variation of the flag keeps its own.
+///
+/// # Safety
+/// As `evenhand_context_force`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenhand_context_force_if_absent(
+    context: *mut Context,
+    flag: Text,
+    variation: Text,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { force(context, flag, variation, false) }
     })
 }
 

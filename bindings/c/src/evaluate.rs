@@ -175,9 +175,3 @@ pub unsafe extern "C" fn evenhand_explain(
         Ok(())
     })
 }
-
-/// Does nothing, behind the same guard: what the boundary costs by itself. For benches.
-#[unsafe(no_mangle)]
-pub extern "C" fn evenhand_test_nothing(number: u64) -> u64 {
-    guard_or(0, || number)
-}

@@ -17,7 +17,8 @@ use crate::status::Status;
 use crate::text::bytes;
 
 /// The SDK as a state machine (docs/contract/session.md): it says what to do, the host does it and reports. Any thread may use it at
-/// any time: a lock of its own is held for the length of a call, and never by an evaluation. Free it with `evenhand_session_free`.
+/// any time. A lock of its own is held while a call is at work on it: microseconds, and while an id list arrives as long as the manifest
+/// compiles; never by an evaluation, nor while a manifest is judged and compiled. Free it with `evenhand_session_free`.
 pub struct Session(Mutex<Machine>);
 
 impl Session {

@@ -222,6 +222,7 @@ class Proofs:
         # A spool is written a quarter of a second after a change.
         world.eventually(lambda: spool.read_bytes().count(b'"$exposure"') if spool.exists() else 0, lambda found: found == 60, "the spool holds 60 events")
         driver.kill()
+        world.equal(f"{spool.stat().st_mode & 0o777:o}", "600", "a spool is its owner's alone")
         world.equal(units(world), before, "nothing was sent yet")
         world.server.kill()
         driver = self.driver(f"spool={spool}", *FAST)
@@ -337,6 +338,8 @@ def prove_example(world: World, name: str, program: str) -> None:
 
 def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="evenhand-c-"))
+    # Programs have to choose the modes of their files by themselves.
+    os.umask(0)
     world = World(directory)
     drivers = dict(argument.split("=", 1) for argument in sys.argv[1:])
     try:

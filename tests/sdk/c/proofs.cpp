@@ -1,6 +1,7 @@
 // What needs no server, through the C++ headers: proofs_cpp MANIFEST_DIRECTORY DECISIONS UPDATES
-// A panic, memory, event ids across forks and spools, sticky stores.
+// A panic, NULL as a text, memory, event ids across forks and spools, sticky stores.
 #include <malloc.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,21 @@ void panic(const std::string &directory) {
   const std::string unit = refusal_of([&] { session.track("note", evenhand::Context(), {}, kNow); });
   check(unit != "none", "an event without a unit is refused");
   std::cout << "  cpp: a panic becomes an evenhand::Error, refusals name what is wrong, and the process lives\n";
+}
+
+// NULL, as getenv gives it.
+void null_texts(const std::string &directory) {
+  const char *const none = nullptr;
+  evenhand::Engine engine;
+  engine.update_manifest(Manifest(directory, "even").of_version(2));
+  evenhand::Context without;
+  without.set("user_id", "u").set("user_id", none);
+  const auto undecided = engine.evaluate("flag-000", without, kNow);
+  check(undecided.reason() == EVENHAND_REASON_NO_UNIT && !without.unit_id("user_id"), "NULL as an attribute is a missing one");
+  const auto mine = engine.evaluate("nowhere", without, kNow).value_or(none);
+  check(mine.empty(), "NULL as your default is an empty text");
+  check(engine.evaluate("flag-000", context_of("u"), kNow).value_or(none).substr(0, 5) == "even-", "and a value is a value");
+  std::cout << "  cpp: NULL is a missing attribute, and an empty text as a default\n";
 }
 
 std::size_t in_use() {
@@ -204,23 +220,58 @@ void forks() {
 
 // ---- files ----
 
+unsigned mode_of(const std::string &path) {
+  struct stat found {};
+  check(stat(path.c_str(), &found) == 0, path + " is there");
+  return found.st_mode & 0777u;
+}
+
+// A record is written while the line before it is cut anywhere: the cut one is none, or whole, and takes no other along.
+void cuts(const std::string &directory) {
+  const std::string path = directory + "/sticky-cut";
+  std::remove(path.c_str());
+  {
+    evenhand::FileStickyStore store(path);
+    store.save({"e\t", 12, "unit-id\n", "v\\"});
+  }
+  const std::string whole = evenhand::read_file(path).value();
+  for (std::size_t at = 0; at <= whole.size(); at++) {
+    std::ofstream(path, std::ios::trunc) << whole.substr(0, at);
+    {
+      evenhand::FileStickyStore other(path);
+      other.save({"after", 1, "next", "v"});
+    }
+    evenhand::FileStickyStore store(path);
+    check(store.load("next").size() == 1, "a line cut at " + std::to_string(at) + " takes no other along");
+    const bool complete = at + 1 >= whole.size();
+    const auto found = store.load("unit-id\n");
+    check(found.size() == (complete ? 1 : 0) && (!complete || (found[0].phase == 12 && found[0].variation == "v\\" && found[0].experiment == "e\t")),
+          "what is left of a line cut at " + std::to_string(at) + " is no record");
+    for (const char *part : {"u", "un", "unit", "unit-id", "unit-id\\"}) check(store.load(part).empty(), "half a unit id is none");
+  }
+  std::remove(path.c_str());
+}
+
 void stores(const std::string &directory) {
   const std::string path = directory + "/sticky-proof";
   std::remove(path.c_str());
+  const mode_t usual = umask(0);
   const std::vector<evenhand::StickyRecord> odd = {{"tab\tend\nreturn\rback\\slash", 4'294'967'295u, "日本 ", ""}, {"e", 1, "u", "a"}, {"e", 2, "u", "b"}};
   {
     evenhand::FileStickyStore store(path);
     for (const auto &record : odd) store.save(record);
     // A line that was cut when a process was killed, and one that is none.
-    std::ofstream(path, std::ios::app) << "e\t1\tx\n\nbad\\q\t1\tv\tu\ne\t99999999999\tv\tu\ncut\t1\tv";
+    std::ofstream(path, std::ios::app) << "e\t1\tx\t\n\nbad\\q\t1\tv\tu\t\ne\t99999999999\tv\tu\t\ne\t3\tv\tu\ne\t3\tv\tu\tw\t\ncut\t1\tv";
   }
+  check(mode_of(path) == 0600, "a sticky store is its owner's alone");
+  cuts(directory);
   evenhand::FileStickyStore again(path);
   const auto loaded = again.load("日本 ");
   check(loaded.size() == 1 && loaded[0].experiment == odd[0].experiment && loaded[0].phase == odd[0].phase && loaded[0].variation.empty(), "any text is kept as it is");
   const auto replaced = again.load("u");
   check(replaced.size() == 1 && replaced[0].phase == 2 && replaced[0].variation == "b", "the last record of an experiment counts");
   check(again.load("x").empty() && again.load("nobody").empty(), "what is no record is none");
-  std::ofstream(path, std::ios::app) << "\te9\n";
+  std::ofstream(path, std::ios::app) << "\te9\t\n";
   {
     evenhand::FileStickyStore other(path);
     other.save({"f", 1, "late", "c"});
@@ -244,8 +295,14 @@ void stores(const std::string &directory) {
   evenhand::replace_file(path, "one");
   evenhand::replace_file(path, "two");
   check(evenhand::read_file(path) == "two", "a file is replaced");
+  check(mode_of(path) == 0600, "and its owner's alone");
+  std::ofstream(path + ".new") << "left by a killed process";
+  check(mode_of(path + ".new") == 0666, "this proof can fail");
+  evenhand::replace_file(path, "three");
+  check(mode_of(path) == 0600, "whatever was left");
+  umask(usual);
   std::remove(path.c_str());
-  std::cout << "  cpp: sticky stores keep any text, over processes and cut lines\n";
+  std::cout << "  cpp: sticky stores keep any text, over processes and cut lines, for their owner alone\n";
 }
 
 }  // namespace
@@ -254,6 +311,7 @@ int main(int count, char **arguments) {
   try {
     check(count == 4, "the arguments are MANIFEST_DIRECTORY DECISIONS UPDATES");
     panic(arguments[1]);
+    null_texts(arguments[1]);
     forks();
     stores(arguments[1]);
     memory(arguments[1], static_cast<unsigned>(std::stoul(arguments[2])), static_cast<unsigned>(std::stoul(arguments[3])));

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,10 @@ static void write_spool(Host *host) {
   bool written = false;
   if (evenhand_session_spool(host->session, &spool) == EVENHAND_STATUS_OK) {
     EvenhandText view = evenhand_bytes_view(spool);
-    FILE *out = fopen(fresh, "wb");
+    /* It holds unit ids: nobody else's to read. One left by a killed process may have another mode. */
+    remove(fresh);
+    int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *out = file < 0 ? NULL : fdopen(file, "wb");
     if (out != NULL) {
       written = fwrite(view.data, 1, view.len, out) == view.len;
       written = fclose(out) == 0 && written && rename(fresh, host->spool) == 0;

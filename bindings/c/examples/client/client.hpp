@@ -80,7 +80,7 @@ class Client {
   // Evaluates a flag and queues its exposure. Whatever breaks, there is a decision and its reason.
   evenhand::Decision decide(std::string_view flag, const evenhand::Context &context, EvenhandValueType expected = EVENHAND_VALUE_TYPE_NONE) noexcept {
     evenhand::Decision decision = evaluate(flag, context, expected);
-    expose(decision, context);
+    queue(decision, context);
     if (store_ && decision.reason() == EVENHAND_REASON_SPLIT) keep(decision, context);
     return decision;
   }
@@ -111,22 +111,22 @@ class Client {
   }
   // Queues the exposure of a decision that `evaluate` or `evaluate_all` made, unless the same was queued lately.
   void expose(const evenhand::Decision &decision, const evenhand::Context &context) noexcept {
-    try {
-      if (!closed_ && session_.expose(decision, context).queued > 0) notice();
-    } catch (const std::exception &error) {
-      tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "exposure_lost", error.what());
-    }
+    if (!queue(decision, context)) tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "exposure_lost", "the client is closed; expose before you close it");
   }
-  // Queues an event; its id. What the server would refuse is told to the logger, counted, and gives none.
+  // Queues an event; its id. What the server would refuse is told to the logger, counted, and gives none; so is, uncounted, an event that
+  // comes when `close` has sent what was queued or its time is over.
   std::optional<std::string> track(std::string_view name, const evenhand::Context &context, const evenhand::EventFields &fields = {}) noexcept {
     try {
-      // Nobody would send it.
-      if (closed_) throw std::runtime_error("the client is closed: the event " + std::string(name) + " is not queued");
-      std::string id = session_.track(name, context, fields);
+      std::string id;
+      {
+        const std::lock_guard<std::mutex> lock(queueing_);
+        if (over_) throw std::runtime_error("the client is closed; track before you close it");
+        id = session_.track(name, context, fields);
+      }
       notice();
       return id;
     } catch (const std::exception &error) {
-      tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "track_refused", error.what());
+      tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "track_refused", "the event " + std::string(name) + " is not queued: " + error.what());
       return std::nullopt;
     }
   }
@@ -161,7 +161,7 @@ class Client {
 
   // Waits for the first manifest; false when it did not come in time.
   bool ready(milliseconds timeout) {
-    return until(timeout, [this] { return static_cast<bool>(snapshot_); });
+    return until(timeout, [this] { return static_cast<bool>(snapshot()); });
   }
   // Sends what is queued now; false when the server did not take it in time.
   bool flush(milliseconds timeout) {
@@ -169,12 +169,11 @@ class Client {
     http_.wake();
     return until(timeout, [this, mark] { return session_.is_flushed(mark); });
   }
-  // Sends what is queued, ends all requests, and writes the spool. Decisions go on with the manifest held, but nothing is queued any more.
-  // Whether nothing is left over.
+  // Sends what is queued, also what comes meanwhile, ends all requests, and writes the spool. Decisions go on afterwards with the manifest
+  // held, but nothing is queued any more. Whether nothing is left over.
   bool close(milliseconds timeout) {
     const std::lock_guard<std::mutex> one_at_a_time(closing_);
     if (thread_.joinable()) {
-      closed_ = true;
       const std::int64_t now = evenhand::now_ms();
       session_.shutdown(now + timeout.count(), now);
       http_.wake();
@@ -236,18 +235,27 @@ class Client {
     const auto unit_types = unit_types_;
     lock.unlock();
     evenhand::Context copy = context.clone();
-    for (const auto &[flag, variation] : overrides) copy.force(flag, variation);
+    // What the context itself says counts.
+    for (const auto &[flag, variation] : overrides) copy.force_if_absent(flag, variation);
     if (!store_) return copy;
+    const auto records = stored(context, unit_types);
+    // Of the store's own records of one experiment the last counts.
+    for (auto record = records.rbegin(); record != records.rend(); ++record) copy.set_sticky_if_absent(*record);
+    return copy;
+  }
+  std::vector<evenhand::StickyRecord> stored(const evenhand::Context &context, const std::vector<std::string> &unit_types) {
+    std::vector<evenhand::StickyRecord> all;
     try {
       for (const std::string &type : unit_types) {
         const auto unit = context.unit_id(type);
         if (!unit) continue;
-        for (const auto &record : store_->load(*unit)) copy.set_sticky(record);
+        for (auto &record : store_->load(*unit)) all.push_back(std::move(record));
       }
+      return all;
     } catch (const std::exception &error) {
       tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "sticky_store", error.what());
+      return {};
     }
-    return copy;
   }
   void keep(const evenhand::Decision &decision, const evenhand::Context &context) noexcept {
     try {
@@ -255,6 +263,22 @@ class Client {
     } catch (const std::exception &error) {
       tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "sticky_store", error.what());
     }
+  }
+  // Queues the exposures of a decision; false when there are some and nobody sends them any more.
+  bool queue(const evenhand::Decision &decision, const evenhand::Context &context) noexcept {
+    if (!evenhand_has_exposures(decision.packed())) return true;
+    try {
+      std::uint8_t queued = 0;
+      {
+        const std::lock_guard<std::mutex> lock(queueing_);
+        if (over_) return false;
+        queued = session_.expose(decision, context).queued;
+      }
+      if (queued > 0) notice();
+    } catch (const std::exception &error) {
+      tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "exposure_lost", error.what());
+    }
+    return true;
   }
   // Something was queued.
   void notice() {
@@ -287,16 +311,12 @@ class Client {
       write_spool();
       spool_->close(session_.telemetry().held_events == 0);
     }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      over_ = true;
-    }
-    happened_.notify_all();
+    announce(true);
   }
   // Does what is to be done, and waits. True when the session is done.
   bool step() {
     for (;;) {
-      const evenhand::Action action = session_.next();
+      const evenhand::Action action = next();
       if (action.kind() == EVENHAND_ACTION_KIND_DONE) {
         changed();
         return true;
@@ -310,6 +330,13 @@ class Client {
       }
       perform(action);
     }
+  }
+  evenhand::Action next() {
+    const std::lock_guard<std::mutex> lock(queueing_);
+    evenhand::Action action = session_.next();
+    // What came now would be held for ever: nobody sends it, and the spool is written.
+    if (action.kind() == EVENHAND_ACTION_KIND_DONE) over_ = true;
+    return action;
   }
   void perform(const evenhand::Action &action) {
     const std::uint64_t ticket = action.ticket();
@@ -375,9 +402,14 @@ class Client {
     for (const auto &told : session_.take_diagnostics()) {
       tell(told.level, told.code, told.times > 1 ? told.message + " (" + std::to_string(told.times) + " times)" : told.message);
     }
+    announce(false);
+  }
+  // To whoever waits: look again.
+  void announce(bool ended) {
     {
-      // Whoever has just looked in vain waits by now.
       const std::lock_guard<std::mutex> lock(mutex_);
+      changes_++;
+      ended_ = ended_ || ended;
     }
     happened_.notify_all();
   }
@@ -400,24 +432,37 @@ class Client {
       tell(EVENHAND_DIAGNOSTIC_LEVEL_ERROR, "spool_failed", error.what());
     }
   }
+  // `holds` is asked without the mutex: it may wait for the session, and decisions must not wait with it.
   template <typename Holds>
   bool until(milliseconds timeout, Holds holds) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    happened_.wait_for(lock, timeout, [&] { return over_ || holds(); });
-    return holds();
+    const auto end = Clock::now() + timeout;
+    for (bool last = false;;) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      const std::uint64_t seen = changes_;
+      last = last || ended_;
+      lock.unlock();
+      if (holds()) return true;
+      if (last) return false;
+      lock.lock();
+      last = !happened_.wait_until(lock, end, [this, seen] { return changes_ != seen; }) || Clock::now() >= end;
+    }
   }
 
   Logger logger_;
   std::shared_ptr<evenhand::StickyStore> store_;
   std::atomic<std::uint64_t> evaluations_{0};
-  std::atomic<bool> closed_{false};
-  // Guards what follows up to `over_`.
+  // Held while something is queued: `over_` comes before or after it, so that nothing is queued that nobody sends.
+  std::mutex queueing_;
+  bool over_ = false;
+  // Guards what follows up to `ended_`.
   mutable std::mutex mutex_;
   std::map<std::string, std::string> overrides_;
   std::vector<std::string> unit_types_;
   evenhand::Snapshot snapshot_;
   std::atomic<std::uint64_t> snapshots_{0};
-  bool over_ = false;
+  // How often there was something new to look at; whether the loop has ended.
+  std::uint64_t changes_ = 0;
+  bool ended_ = false;
   std::condition_variable happened_;
   std::mutex closing_;
   Http http_;
