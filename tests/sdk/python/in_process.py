@@ -299,6 +299,8 @@ def arguments() -> None:
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    # The client's server is none, and it tells that, too.
+    handler.addFilter(lambda record: getattr(record, "evenhand_code", "") == "fault")
     logger = logging.getLogger("evenhand")
     logger.addHandler(handler)
     of: Any
