@@ -107,7 +107,7 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
     let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
     follow_definitions(&manage, &platform);
     let app = App::new(Arc::clone(&manage), platform, config.clone());
-    let router = http::router(app);
+    let service = http::service(app);
     let dir = &config.data_dir;
     println!("Evenhand is serving on http://{address}");
     println!("  admin token  {}", dir.join(ADMIN_TOKEN_FILE).display());
@@ -140,7 +140,7 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
         connections: config.max_connections.get() as usize,
         head: Duration::from_secs(config.head_timeout_s.get().into()),
     };
-    http::serve(listener, router, limits, closed).await;
+    http::serve(listener, service, limits, closed).await;
     println!("Stopped; everything acknowledged is on disk.");
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Connections: accepted up to a bound, closed when a request's head does not arrive in time, drained when the process is asked to stop.
 //! (`axum::serve` has neither bound nor time limit, so a few idle sockets could use up every file descriptor.)
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,8 +30,28 @@ pub struct ConnectionLimits {
 /// Open manifest streams never end by themselves: at the stop requests get this long, then the connections are dropped.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// What answers requests: a router, or one with layers around it.
+pub trait Answering:
+    Service<Request<Body>, Response = Response<Self::Out>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    type Out: HttpBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+}
+
+impl<S, B> Answering for S
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    B: HttpBody<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    type Out = B;
+}
+
 /// Serves until `stop` turns true.
-pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    answering: impl Answering,
+    limits: ConnectionLimits,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let open = GracefulShutdown::new();
     let mut http = http1::Builder::new();
@@ -43,11 +64,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
         let Some((stream, address, place)) = accepted else {
             continue;
         };
-        let router = router.clone();
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answering = answering.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(address));
-            router.clone().call(request)
+            answering.clone().call(request)
         });
         let served = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
@@ -86,6 +107,7 @@ async fn accept(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -16,6 +16,7 @@ mod rate;
 mod results;
 mod stream;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,15 +25,16 @@ use axum::extract::{FromRef, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use evenhand_manage::Manage;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
 use crate::platform::Platform;
 
-pub use connections::{ConnectionLimits, serve};
+pub use connections::{Answering, ConnectionLimits, serve};
 pub use metrics::Metrics;
 pub use rate::RateLimits;
 
@@ -86,19 +88,32 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Every route of the process.
-pub fn router(app: App) -> Router {
+/// Every route of the process, with what holds for every answer. A layer inside the router costs every request a boxed future and a clone
+/// of the route; what can stand around it stands here.
+pub fn service(app: App) -> impl Answering {
+    ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(CatchPanicLayer::custom(panicked))
+        .service(router(app))
+}
+
+fn router(app: App) -> Router {
+    // Only where there is a body to read.
+    let by_body: MethodRouter<App> = post(assignments::by_body)
+        .layer::<_, Infallible>(axum::middleware::from_fn(announced_size))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT));
     let public = Router::new()
-        .route("/v1/assignments", get(assignments::by_query).post(assignments::by_body))
+        .route("/v1/assignments", get(assignments::by_query).merge(by_body))
         .route("/v1/manifest/stream", get(stream::stream))
         .route("/v1/manifest/{key}", get(manifest::manifest))
         .route("/v1/lists/{hash}", get(manifest::list))
         .route("/v1/override", get(overrides::follow))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
-        .layer(axum::middleware::from_fn(announced_size))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT));
+        .route("/metrics", get(metrics::metrics));
     let ingestion = Router::new()
         .route("/v1/events", post(events::ingest))
         .layer(DefaultBodyLimit::disable());
@@ -110,11 +125,6 @@ pub fn router(app: App) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(app, metrics::count))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
 }
 
 async fn announced_size(request: Request, next: Next) -> Result<Response, error::HttpError> {
