@@ -34,7 +34,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session's lock. Where it is held (a manifest compiles without the interpreter), other threads run while this one waits.
+    /// The session's lock. Where it is held without the interpreter, other threads run while this one waits.
     /// Raises inside a fork.
     fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, Core>> {
         loop {
@@ -65,6 +65,26 @@ impl Session {
     fn queue<'a>(&'a self, py: Python<'_>) -> PyResult<Option<MutexGuard<'a, Core>>> {
         let core = self.lock(py)?;
         Ok((!self.over.load(Ordering::Relaxed)).then_some(core))
+    }
+
+    /// As [`Session::detached`], for work that reports a manifest: it is judged and compiled before the lock is taken, so that nobody's
+    /// `decide` waits for it.
+    fn judged<T: Send>(
+        slf: &Bound<'_, Self>,
+        manifest: &[u8],
+        work: impl FnOnce(&mut Core) -> T + Send,
+    ) -> PyResult<T> {
+        let this = slf.get();
+        this.refuse_inside_fork()?;
+        let locked = || this.core.lock().unwrap_or_else(PoisonError::into_inner);
+        slf.py().detach(|| {
+            let preparation = locked().preparation();
+            // What panics here panics again below, where it is told.
+            if let Ok(prepared) = guarded(|| preparation.judge(manifest)) {
+                locked().prepare(prepared);
+            }
+        });
+        Self::detached(slf, work)
     }
 
     /// Runs `work` on the session without the interpreter, then puts a new snapshot in use if there is one.
@@ -328,9 +348,12 @@ impl Session {
         retry_after: Option<&str>,
         body: &[u8],
     ) -> PyResult<()> {
-        Self::detached(slf, |core| {
-            core.manifest_response(ticket, status, etag, retry_after, body, clock_ms())
-        })
+        let report = |core: &mut Core| core.manifest_response(ticket, status, etag, retry_after, body, clock_ms());
+        if status == 200 {
+            Self::judged(slf, body, report)
+        } else {
+            Self::detached(slf, report)
+        }
     }
 
     fn _list_response(
@@ -381,7 +404,7 @@ impl Session {
 
     /// Puts a manifest from elsewhere in use. Raises `ManifestError` when it is refused; the one in use stays.
     fn update_manifest(slf: &Bound<'_, Self>, manifest: &[u8]) -> PyResult<()> {
-        let updated = Self::detached(slf, |core| core.update_manifest(manifest, clock_ms()))?;
+        let updated = Self::judged(slf, manifest, |core| core.update_manifest(manifest, clock_ms()))?;
         updated
             .map(|_| ())
             .map_err(|error| ManifestError::new_err((error.code(), error.to_string())))
