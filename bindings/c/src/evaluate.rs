@@ -57,12 +57,15 @@ pub unsafe extern "C" fn evenhand_evaluate(
 ) -> u64 {
     guard_or(FAULT, || {
         // SAFETY: the caller's promise.
-        let Some(snapshot) = (unsafe { snapshot.as_ref() }) else {
+        let (snapshot, context) = unsafe { (snapshot.as_ref(), context.as_ref()) };
+        if let Some(context) = context {
+            context.fetch_ahead();
+        }
+        let Some(snapshot) = snapshot else {
             return Packed::bare(Reason::NoManifest).to_number();
         };
         match snapshot.0.flag_at(flag as usize) {
-            // SAFETY: the caller's promise.
-            Some(flag) => packed(&snapshot.0, flag, unsafe { context.as_ref() }, now_ms).to_number(),
+            Some(flag) => packed(&snapshot.0, flag, context, now_ms).to_number(),
             None => Packed::bare(Reason::FlagUnknown).to_number(),
         }
     })
@@ -89,8 +92,12 @@ pub unsafe extern "C" fn evenhand_evaluate_key(
 ) -> Status {
     let status = guard(|| {
         // SAFETY: the caller's promise.
-        let (snapshot, key, context, out) =
-            unsafe { (snapshot.as_ref(), text(key, key_len)?, context.as_ref(), get_mut(out)?) };
+        let context = unsafe { context.as_ref() };
+        if let Some(context) = context {
+            context.fetch_ahead();
+        }
+        // SAFETY: the caller's promise.
+        let (snapshot, key, out) = unsafe { (snapshot.as_ref(), text(key, key_len)?, get_mut(out)?) };
         let expected = ValueType::flag_type(expected)?;
         let Some(Snapshot(snapshot)) = snapshot else {
             *out = Decision::of(&Decided::no_manifest(key), None);
