@@ -142,16 +142,18 @@ void closing(const Manifest &manifest, const std::string &directory) {
   shop::Client client(std::move(options));
   const auto user = context_of("u");
   const auto early = client.evaluate("flag-000", user), late = client.evaluate("flag-002", user);
+  // Without it there would be nothing to drain.
+  check(client.track("before it closes", user).has_value(), "an event is queued");
   const int before = shutdowns;
-  auto closed = std::async(std::launch::async, [&client] { return client.close(2'000ms); });
+  auto closed = std::async(std::launch::async, [&client] { return client.close(3'000ms); });
   for (int at = 0; at < 10'000 && shutdowns == before; at++) std::this_thread::sleep_for(1ms);
   check(shutdowns > before, "a client that is closed shuts its session down");
-  // It drains, in vain, for two seconds.
+  // It drains, in vain, for three seconds.
   check(client.track("while it drains", user).has_value(), "an event is taken until draining is over");
   client.expose(early, user);
-  check(client.telemetry().held_events == 2, "so is an exposure");
+  check(client.telemetry().held_events == 3, "so is an exposure");
   // Some of these come before the end, some behind it, and perhaps one at the very moment.
-  std::uint64_t taken = 2, refused = 0;
+  std::uint64_t taken = 3, refused = 0;
   for (int at = 0; at < 20'000 && refused < 3; at++) {
     (client.track("note", user) ? taken : refused)++;
     std::this_thread::sleep_for(1ms);
