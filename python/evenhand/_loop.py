@@ -1,4 +1,4 @@
-"""The thread that does what a session asks for: it sends, spools, and has others fetch. It begins, ends and forks here, too."""
+"""The thread that does what a session asks for: it spools, and has others fetch and send. It begins, ends and forks here, too."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Loop(Session):
         self._spool_watched = False
         self._stream: Stream | None = None
         self._listening: threading.Thread | None = None
-        # By what they fetch. Events and the spool never wait for them.
-        self._fetching: dict[str, threading.Thread] = {}
+        # By what they ask for. Neither each other nor the spool waits for them.
+        self._asking: dict[str, threading.Thread] = {}
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -111,7 +111,10 @@ class Loop(Session):
             self._closed = True
             try:
                 self._wake.set()
+                until = time.monotonic() + timeout + 0.5
                 _join([self._thread], timeout + 0.5)
+                # The answer to a batch of the last moment: without it the events would go a second time.
+                _join([self._asking.get("events")], until - time.monotonic())
             finally:
                 # Also when an interrupt ends the waiting: what is left is for the spool, and nothing comes after it.
                 self._end()
@@ -123,7 +126,7 @@ class Loop(Session):
 
     def _put_away(self) -> bool:
         """Whether all threads have ended; one that waits for a name or a connection can't be woken."""
-        threads = [self._thread, self._listening, *self._fetching.values()]
+        threads = [self._thread, self._listening, *self._asking.values()]
         self._thread = None
         if self._stream is not None:
             self._stream.close()
@@ -208,17 +211,22 @@ class Loop(Session):
         self._wake.clear()
 
     def _fetch(self, what: str, ticket: int, fetch: Callable[[], None]) -> None:
-        """On a thread of its own; the session has one of a kind under way."""
-        if what in self._fetching:
+        error = self._apart(what, fetch)
+        if error is not None:
+            self._fetch_failed(ticket, _why(error))
+
+    def _apart(self, what: str, ask: Callable[[], None]) -> RuntimeError | None:
+        """On a thread of its own; the session has one of a kind under way. Why no thread could be started, if none could."""
+        if what in self._asking:
             # Overdue, if it lives: nobody waits for it any more.
-            self._server.interrupt(self._fetching.pop(what))
+            self._server.interrupt(self._asking.pop(what))
 
         def run() -> None:
             try:
-                fetch()
+                ask()
                 self._tell()
             except Exception:
-                logger.exception("a fetch of the client failed", extra={"evenhand_code": "fault"})
+                logger.exception("a request of the client failed", extra={"evenhand_code": "fault"})
             self._announce()
             self._wake.set()
 
@@ -227,9 +235,9 @@ class Loop(Session):
             thread.start()
         except RuntimeError as error:
             # There are too many, or the interpreter ends.
-            self._fetch_failed(ticket, _why(error))
-            return
-        self._fetching[what] = thread
+            return error
+        self._asking[what] = thread
+        return None
 
     def _fetch_manifest(self, ticket: int, etag: str | None) -> None:
         failed = functools.partial(self._fetch_failed, ticket)
@@ -244,6 +252,12 @@ class Loop(Session):
             self._list_response(ticket, answer.status, answer.headers.get("retry-after"), answer.body)
 
     def _send(self, batch: int, body: bytes, content_type: str) -> None:
+        send = functools.partial(self._send_batch, batch, body, content_type)
+        if self._apart("events", send) is not None:
+            # Here, then: at the interpreter's end nothing else is left to do.
+            send()
+
+    def _send_batch(self, batch: int, body: bytes, content_type: str) -> None:
         failed = functools.partial(self._batch_failed, batch)
         answer = self._ask(failed, "POST", "/v1/events", {"Content-Type": content_type}, body)
         if answer is not None:

@@ -58,6 +58,7 @@ class Odd:
         self.paths = paths
         self.asked: list[str] = []
         self.taken: list[dict[str, Any]] = []
+        self.offered = 0
         self.release = threading.Event()
         self.taking = threading.Event()
         self.taking.set()
@@ -95,6 +96,7 @@ def serving(odd: Odd) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            odd.offered += 1
             odd.taking.wait(60)
             odd.taken += json.loads(body)["events"]
             self.reply(200, b'{"rejected":[]}')
@@ -145,6 +147,61 @@ def hanging_manifest() -> str:
         client.close(5)
         check(odd.ids() == [kept], "what was spooled is sent at the end", odd.taken)
     return f"delivered after {took * 1000:.0f} ms"
+
+
+def hanging_events() -> str:
+    """The server takes no events, and does not refuse them: a kill arrives, and the spool is written."""
+    odd = Odd(manifest=(200, PLAIN))
+    odd.taking.clear()
+    with serving(odd) as url, tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder) / "spool"
+        client = Client(url, "k", spool=spool, timeout=50, poll_interval_ms=1_000, **FAST)  # type: ignore[arg-type]
+        check(client.wait_ready(10), "ready")
+        first = str(client.track("note", {"user_id": "u"}))
+        eventually(lambda: odd.offered, "events are sent")
+        began = time.monotonic()
+        killed = json.loads(PLAIN)
+        killed["version"], killed["flags"]["flag-0"]["state"] = 2, "killed"
+        odd.paths["manifest"] = (200, json.dumps(killed).encode())
+        second = str(client.track("note", {"user_id": "u"}))
+        eventually(lambda: all(one.encode() in spool.read_bytes() for one in (first, second)), "both are spooled", 10)
+        spooled = time.monotonic() - began
+        eventually(lambda: client.evaluate("flag-0", {"user_id": "u"}).reason == "KILLED", "the kill arrives", 10)
+        arrived = time.monotonic() - began
+        check(odd.offered == 1, "all the time one batch is under way", odd.offered)
+        check(not client.flush(0.1), "and a flush says so")
+        odd.taking.set()
+        check(client.flush(10), "when they are taken, they are delivered", odd.taken)
+        check(odd.ids() == [first, second], "once", odd.taken)
+        client.close(5)
+    return f"the spool is written after {spooled:.1f} s, the kill arrives after {arrived:.1f} s"
+
+
+def no_threads() -> None:
+    """No thread can be started, as at an interpreter's end: events go all the same."""
+    odd = Odd(manifest=(200, PLAIN))
+    with serving(odd) as url:
+        client = Client(url, "k", **FAST)  # type: ignore[arg-type]
+        check(client.wait_ready(10), "ready")
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name.startswith("evenhand"):
+                refused.append(thread.name)
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        refused: list[str] = []
+        threading.Thread.start = refuse  # type: ignore[method-assign]
+        try:
+            ids = [str(client.track("note", {"user_id": "u"}))]
+            check(client.flush(10), "they are delivered", odd.taken)
+            ids.append(str(client.track("note", {"user_id": "u"})))
+            client.close(5)
+        finally:
+            threading.Thread.start = start  # type: ignore[method-assign]
+        check("evenhand-events" in refused, "no thread was to be had", refused)
+        check(odd.ids() == ids, "and so are those of the end", odd.taken)
 
 
 def no_connection() -> None:
@@ -296,13 +353,40 @@ def closing() -> str:
     return "; ".join(counts)
 
 
+def last_answer() -> str:
+    """A batch is under way when the time of the end is up: its answer is waited for a moment, or it would go a second time."""
+    for attempt in range(1, 6):
+        odd = Odd(manifest=(200, PLAIN))
+        odd.taking.clear()
+        with serving(odd) as url, tempfile.TemporaryDirectory() as folder:
+            spool = Path(folder) / "spool"
+            client = Client(url, "k", spool=spool, **FAST)  # type: ignore[arg-type]
+            check(client.wait_ready(10), "ready")
+            kept = str(client.track("note", {"user_id": "u"}))
+            eventually(lambda odd=odd: odd.offered, "it is sent")  # type: ignore[misc]
+            end = threading.Thread(target=client.close, args=(0.1,))
+            end.start()
+            eventually(lambda client=client: client.track("late", {"user_id": "u"}) is None, "the time is up")  # type: ignore[misc]
+            odd.taking.set()
+            end.join(20)
+            eventually(lambda odd=odd, kept=kept: kept in odd.ids(), "it has arrived")  # type: ignore[misc]
+            # Where the machine was busy for longer than that moment, it stands in the spool as well.
+            if kept.encode() not in (spool.read_bytes() if spool.exists() else b""):
+                return f"at attempt {attempt}"
+    check(False, "what was answered is sent once")
+    return ""
+
+
 PROOFS: list[tuple[str, Callable[[], str | None]]] = [
     ("a hanging manifest holds up neither events, nor the spool, nor the end", hanging_manifest),
+    ("hanging events hold up neither a kill, nor the spool", hanging_events),
+    ("events go without a thread of their own", no_threads),
     ("a connection that is never made", no_connection),
     ("a hanging id list holds up no manifest", hanging_list),
     ("a stream that is answered 204", ended_stream),
     ("a closed client decides and queues nothing", closed),
     ("an event that comes while the client closes", closing),
+    ("the answer to a batch that is under way when the time is up", last_answer),
 ]
 
 if __name__ == "__main__":
