@@ -9,12 +9,15 @@ mod context;
 mod decision;
 mod engine;
 mod evaluator;
+mod exposing;
 mod fork;
 mod guard;
 mod loaded;
+mod locking;
 mod override_token;
 mod session;
 mod telemetry;
+mod tracking;
 mod units;
 
 /// The native half of the package `evenhand`.

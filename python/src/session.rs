@@ -2,151 +2,32 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 
-use evenhand_core::unit::{DecimalBuffer, unit_id};
-use evenhand_core::{Attributes, FlagId, Packed, Reason, Value};
-use evenhand_session::{Action, Options, Session as Core, Track, TrackValue};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use evenhand_core::Reason;
+use evenhand_session::{Action, Options, Session as Core};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::argument::Argument;
-use crate::attributes::DictAttributes;
-use crate::context::{Context, dict_of};
 use crate::decision::Decision;
 use crate::engine::{audience_of, key_set};
 use crate::evaluator::{Evaluator, clock_ms, warn};
+use crate::exposing::sticky_record;
 use crate::fork::HeldOverFork;
-use crate::guard::{EvenhandError, ManifestError, fault, guarded, raising};
-use crate::loaded::Loaded;
+use crate::guard::{EvenhandError, ManifestError};
 use crate::telemetry::to_dict;
-use crate::units::{units_of, view};
 
 /// The state machine behind the clients. Private: use `Client` or `AsyncClient`.
 #[pyclass(frozen, subclass, extends = Evaluator, module = "evenhand._native")]
 pub struct Session {
-    core: Arc<Mutex<Core>>,
-    snapshots: AtomicU64,
+    pub core: Arc<Mutex<Core>>,
+    /// The number of the snapshot in use.
+    pub snapshots: AtomicU64,
     /// Whether nobody sends or spools any more what is queued. Changed and read under the lock: what was queued before is in the
     /// spool that is written afterwards.
-    over: AtomicBool,
-}
-
-impl Session {
-    /// The session's lock. Where it is held without the interpreter, other threads run while this one waits.
-    /// Raises inside a fork.
-    fn lock<'a>(&'a self, py: Python<'_>) -> PyResult<MutexGuard<'a, Core>> {
-        loop {
-            match self.core.try_lock() {
-                Ok(guard) => return Ok(guard),
-                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => {
-                    self.refuse_inside_fork()?;
-                    py.detach(|| drop(self.core.lock().unwrap_or_else(PoisonError::into_inner)))
-                }
-            }
-        }
-    }
-
-    /// Somebody else's hook, or a signal handler, runs on the thread that forks and would wait for itself. In the child what it
-    /// queued would be forgotten as the parent's, so it is told instead.
-    fn refuse_inside_fork(&self) -> PyResult<()> {
-        if !HeldOverFork::holds(&self.core) {
-            return Ok(());
-        }
-        Err(EvenhandError::new_err(
-            "this thread forks just now, and the client is not ready on either side: import evenhand before you register the hook that \
-             called it (os.register_at_fork), so that it runs when the client's own have run",
-        ))
-    }
-
-    /// The lock, for queueing; none when the client is over.
-    fn queue<'a>(&'a self, py: Python<'_>) -> PyResult<Option<MutexGuard<'a, Core>>> {
-        let core = self.lock(py)?;
-        Ok((!self.over.load(Ordering::Relaxed)).then_some(core))
-    }
-
-    /// As [`Session::detached`], for work that reports a manifest: it is judged and compiled before the lock is taken, so that nobody's
-    /// `decide` waits for it.
-    fn judged<T: Send>(
-        slf: &Bound<'_, Self>,
-        manifest: &[u8],
-        work: impl FnOnce(&mut Core) -> T + Send,
-    ) -> PyResult<T> {
-        let this = slf.get();
-        this.refuse_inside_fork()?;
-        let locked = || this.core.lock().unwrap_or_else(PoisonError::into_inner);
-        slf.py().detach(|| {
-            let preparation = locked().preparation();
-            // What panics here panics again below, where it is told.
-            if let Ok(prepared) = guarded(|| preparation.judge(manifest)) {
-                locked().prepare(prepared);
-            }
-        });
-        Self::detached(slf, work)
-    }
-
-    /// Runs `work` on the session without the interpreter, then puts a new snapshot in use if there is one.
-    fn detached<T: Send>(slf: &Bound<'_, Self>, work: impl FnOnce(&mut Core) -> T + Send) -> PyResult<T> {
-        let this = slf.get();
-        this.refuse_inside_fork()?;
-        let result = slf
-            .py()
-            .detach(|| guarded(|| work(&mut this.core.lock().unwrap_or_else(PoisonError::into_inner))));
-        {
-            // Under the lock, or of two updates the older could be put in use last.
-            let core = this.lock(slf.py())?;
-            let number = core.snapshots();
-            if this.snapshots.swap(number, Ordering::AcqRel) != number
-                && let Some(snapshot) = core.snapshot()
-            {
-                slf.as_super()
-                    .get()
-                    .loaded
-                    .store(Some(Arc::new(Loaded::new(slf.py(), snapshot)?)));
-            }
-        }
-        result.map_err(|panic| fault(&panic))
-    }
-
-    /// Queues what a decision exposes; how many that were, none when the client is over.
-    fn expose_decision(&self, decision: &Decision, py: Python<'_>) -> PyResult<Option<u8>> {
-        let (Some(loaded), Some(id)) = (&decision.loaded, decision.id) else {
-            return Ok(Some(0));
-        };
-        if !Core::has_exposures(decision.packed) {
-            return Ok(Some(0));
-        }
-        let context = decision.context.bind(py);
-        let now_ms = clock_ms();
-        raising(|| {
-            if let Ok(context) = context.cast::<Context>() {
-                return context.get().with_slots(&loaded.snapshot, |slots| {
-                    self.queue_exposures(py, loaded, id, decision.packed, slots, now_ms)
-                });
-            }
-            let dict = dict_of(context)?;
-            let attributes = DictAttributes::new(&dict, &loaded.attributes);
-            self.queue_exposures(py, loaded, id, decision.packed, &attributes, now_ms)
-        })
-    }
-
-    #[inline]
-    fn queue_exposures(
-        &self,
-        py: Python<'_>,
-        loaded: &Loaded,
-        id: FlagId,
-        packed: Packed,
-        attributes: &impl Attributes,
-        now_ms: i64,
-    ) -> PyResult<Option<u8>> {
-        let mut core = self.queue(py)?;
-        Ok(core
-            .as_mut()
-            .map(|core| core.expose(&loaded.snapshot, id, packed, attributes, now_ms).queued))
-    }
+    pub over: AtomicBool,
 }
 
 fn entropy_of(entropy: &[u8]) -> PyResult<[u8; 16]> {
@@ -225,38 +106,12 @@ impl Session {
         slf: &Bound<'py, Self>,
         decision: &Bound<'py, Decision>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let py = slf.py();
-        let decision = decision.get();
-        let (Some(loaded), Some(id)) = (&decision.loaded, decision.id) else {
-            return Ok(None);
-        };
-        let context = decision.context.bind(py);
-        let record = match context.cast::<Context>() {
-            Ok(context) => loaded.snapshot.sticky_record(id, decision.packed, &context.get().inner),
-            Err(_) => loaded
-                .snapshot
-                .sticky_record(id, decision.packed, &loaded.slots(&dict_of(context)?)),
-        };
-        let Some(record) = record else { return Ok(None) };
-        let dict = PyDict::new(py);
-        dict.set_item("experiment", record.experiment)?;
-        dict.set_item("phase", record.phase)?;
-        dict.set_item("unit", record.unit)?;
-        dict.set_item("variation", record.variation)?;
-        Ok(Some(dict))
+        sticky_record(slf.py(), decision.get())
     }
 
     /// The unit ids, as text, that a context has for the manifest's unit types.
     fn _unit_ids(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let units = units_of(context, slf.get().unit_types(slf.py())?)?;
-        let mut ids = Vec::new();
-        for (_, value) in &units {
-            let mut buffer = DecimalBuffer::new();
-            if let Some(id) = unit_id(view(value), &mut buffer) {
-                ids.push(id.to_owned());
-            }
-        }
-        Ok(ids)
+        slf.get().unit_ids(context)
     }
 
     /// Queues an event; its id. Raises `ValueError` for what the server would refuse.
@@ -269,40 +124,7 @@ impl Session {
         properties: Option<&str>,
         timestamp_ms: Option<i64>,
     ) -> PyResult<String> {
-        let py = slf.py();
-        let units = units_of(context, slf.get().unit_types(py)?)?;
-        let units: Vec<(&str, Value<'_>)> = units.iter().map(|(name, value)| (name.as_str(), view(value))).collect();
-        let decimal;
-        let value = match value {
-            None => None,
-            Some(value) if value.is_instance_of::<PyBool>() => {
-                return Err(PyTypeError::new_err(
-                    "the value of an event is an int, a float, a Decimal or decimal text, not a bool",
-                ));
-            }
-            Some(value) if value.is_instance_of::<PyFloat>() => Some(TrackValue::Number(value.extract()?)),
-            Some(value) => {
-                decimal = value.str()?.to_string();
-                Some(TrackValue::Decimal(&decimal))
-            }
-        };
-        let track = Track {
-            name,
-            units: &units,
-            value,
-            properties,
-            timestamp_ms,
-        };
-        raising(|| {
-            let Some(mut core) = slf.get().queue(py)? else {
-                return Err(EvenhandError::new_err(
-                    "the client is closed; track before you close it",
-                ));
-            };
-            core.track(&track, clock_ms())
-                .map(|id| id.to_string())
-                .map_err(|error| PyValueError::new_err(error.to_string()))
-        })
+        slf.get().track(name, context, value, properties, timestamp_ms)
     }
 
     /// What to do now: `(kind, …)`.
@@ -509,17 +331,5 @@ impl Session {
             self.over.store(false, Ordering::Relaxed);
         }
         Ok(())
-    }
-}
-
-impl Session {
-    /// What `track` takes from a context. Before the first manifest nothing else is known.
-    fn unit_types(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let types = self.lock(py)?.unit_types().to_vec();
-        Ok(if types.is_empty() {
-            vec!["user_id".to_owned()]
-        } else {
-            types
-        })
     }
 }
