@@ -164,15 +164,27 @@ def hanging_events() -> str:
         killed["version"], killed["flags"]["flag-0"]["state"] = 2, "killed"
         odd.paths["manifest"] = (200, json.dumps(killed).encode())
         second = str(client.track("note", {"user_id": "u"}))
-        eventually(lambda: all(one.encode() in spool.read_bytes() for one in (first, second)), "both are spooled", 10)
+        eventually(
+            lambda: spool.exists() and all(one.encode() in spool.read_bytes() for one in (first, second)), "spooled", 10
+        )
         spooled = time.monotonic() - began
         eventually(lambda: client.evaluate("flag-0", {"user_id": "u"}).reason == "KILLED", "the kill arrives", 10)
         arrived = time.monotonic() - began
         check(odd.offered == 1, "all the time one batch is under way", odd.offered)
         check(not client.flush(0.1), "and a flush says so")
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            own = client.telemetry()["held_events"] == 0 and client.track("forked", {"user_id": "u"}) is not None
+            delivered = client.flush(15)
+            client.close(1)
+            os._exit(0 if own and delivered else 3)
         odd.taking.set()
         check(client.flush(10), "when they are taken, they are delivered", odd.taken)
-        check(odd.ids() == [first, second], "once", odd.taken)
+        check(os.waitpid(child, 0)[1] == 0, "a child that came meanwhile delivers what is its own")
+        names = sorted((event["event_name"], event["event_id"] in (first, second)) for event in odd.taken)
+        check(names == [("forked", False), ("note", True), ("note", True)], "everything once", odd.taken)
+        check(odd.ids().index(first) < odd.ids().index(second), "in its order", odd.taken)
         client.close(5)
     return f"the spool is written after {spooled:.1f} s, the kill arrives after {arrived:.1f} s"
 
