@@ -160,11 +160,10 @@ impl Session {
     pub(crate) fn judge_manifest(&mut self, bytes: &[u8]) -> Verdict {
         let in_use = self.fetching.current.as_ref().map(|current| &current.held);
         let lists = self.lists.held();
-        if let Some(prepared) = self.prepared.take()
-            && prepared.in_use.as_ref() == in_use
-            && prepared.lists.iter().eq(lists.keys())
-            && *prepared.manifest == *bytes
-        {
+        let fits = |prepared: &Prepared| {
+            prepared.in_use.as_ref() == in_use && prepared.lists.iter().eq(lists.keys()) && *prepared.manifest == *bytes
+        };
+        if let Some(prepared) = self.prepared.take().filter(fits) {
             return prepared.verdict;
         }
         Judge {
