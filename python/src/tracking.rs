@@ -15,12 +15,7 @@ use crate::units::{units_of, view};
 impl Session {
     /// What `track` takes from a context. Before the first manifest nothing else is known.
     fn unit_types(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let types = self.lock(py)?.unit_types().to_vec();
-        Ok(if types.is_empty() {
-            vec!["user_id".to_owned()]
-        } else {
-            types
-        })
+        Ok(self.lock(py)?.unit_types().to_vec())
     }
 
     /// The unit ids, as text, that a context has for the manifest's unit types.
