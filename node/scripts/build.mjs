@@ -1,5 +1,5 @@
 // Builds the package into dist/: the native half by cargo, TypeScript by tsc, and an ES module that hands on the one
-// CommonJS instance (two instances would have two of every class).
+// CommonJS instance (two instances would have two of every class). So have the providers for OpenFeature, each an entry of its own.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -35,6 +35,17 @@ run('tsc');
 cpSync(join(root, 'ts/native/binding.d.ts'), join(root, 'dist/native/binding.d.ts'));
 cpSync(join(root, 'ts/native/load.cjs'), join(root, 'dist/native/binding.js'));
 
-const exported = Object.keys((await import('node:module')).createRequire(import.meta.url)('../dist/index.js'));
-writeFileSync(join(root, 'dist/index.mjs'), `import evenhand from './index.js';\nexport const { ${exported.join(', ')} } = evenhand;\n`);
-writeFileSync(join(root, 'dist/index.d.mts'), readFileSync(join(root, 'dist/index.d.ts'), 'utf8').replaceAll(/'(\.\/[^']+)'/g, "'$1.js'"));
+const require = (await import('node:module')).createRequire(import.meta.url);
+function asModule(name) {
+  const exported = Object.keys(require(`../dist/${name}.js`));
+  const [file] = name.split('/').slice(-1);
+  writeFileSync(
+    join(root, `dist/${name}.mjs`),
+    `import evenhand from './${file}.js';\nexport const { ${exported.join(', ')} } = evenhand;\n`,
+  );
+  const types = readFileSync(join(root, `dist/${name}.d.ts`), 'utf8');
+  writeFileSync(join(root, `dist/${name}.d.mts`), types.replaceAll(/'(\.{1,2}\/[^']+)'/g, "'$1.js'"));
+}
+asModule('index');
+asModule('openfeature/server');
+asModule('openfeature/web');

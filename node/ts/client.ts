@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { type Change, Changes, type State } from './changes';
 import { type ClientOptions, inOurNames, sessionNumbers } from './client-options';
 import { type Attributes, Context, type StickyRecord } from './context';
 import { callersDefault, type Decision, type Json, originOf } from './decision';
@@ -45,6 +46,7 @@ export class Client {
   readonly #logger: Logger;
   readonly #store: StickyStore | undefined;
   readonly #unusable = new Map<string, number>();
+  readonly #changes = new Changes();
   #overrides: { readonly [flag: string]: string } | undefined;
   #snapshot: Snapshot | null = null;
   #snapshots = 0;
@@ -302,6 +304,26 @@ export class Client {
     return this.#lastError;
   }
 
+  /**
+   * Calls a listener from now on, with what has changed; the answer ends that.
+   *
+   * `manifest`: another one is in use. `stale`: the server has not confirmed it for `staleAfterMs`. `denied`: the server denies it
+   * (a wrong key or address). `fresh`: confirmed again after either. `closed`: the client was closed. What it throws is told to the logger.
+   */
+  onChange(listener: (change: Change) => void): () => void {
+    return this.#changes.watch(listener, () => this.#state());
+  }
+
+  /** Why the server denied the manifest when last it did, such as for a wrong key; null when it never has. */
+  get denial(): string | null {
+    return this.#changes.denial;
+  }
+
+  #state(): State {
+    const { snapshots, manifestConfirmations, stale }: Telemetry = JSON.parse(this.#session.telemetry(0, Date.now()));
+    return { snapshots, confirmations: manifestConfirmations, stale, closed: this.#loop.over };
+  }
+
   /** Waits for the first manifest; false when it did not come in time, or the client was closed. */
   ready(timeoutMs = 10_000): Promise<boolean> {
     return this.#until(() => this.#snapshot !== null, timeoutMs);
@@ -428,7 +450,12 @@ export class Client {
     if (this.#spool !== undefined) this.#writeSpoolSoon();
     for (const { level, code, message: text, times } of this.#session.takeDiagnostics()) {
       this.#logger[level](times > 1 ? `${text} (${times} times)` : text, { code, times });
+      if (code === 'manifest_denied') this.#changes.deny(text);
     }
+    this.#changes.look(
+      () => this.#state(),
+      (error) => this.#logger.error(`a listener of the client failed: ${message(error)}`, { code: 'fault', error }),
+    );
     for (const look of [...this.#waiters]) look();
   }
 

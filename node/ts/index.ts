@@ -1,6 +1,7 @@
 // Everything the package exports. README.md shows how it is used.
 
 export { type Bucket, bucket } from './bucket';
+export type { Change } from './changes';
 export { Client, type TrackOptions } from './client';
 export type { ClientOptions, SessionNumbers } from './client-options';
 export { type Attributes, type AttributeValue, Context, type ContextExtras, type StickyRecord } from './context';
