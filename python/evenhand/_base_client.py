@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ._changes import Change
 from ._http import Server
 from ._log import logger
 from ._loop import Loop
@@ -233,6 +234,15 @@ class BaseClient(Loop):
                 )
         except Exception:
             logger.exception("the sticky store could not be written", extra={"evenhand_code": "sticky_store"})
+
+    def on_change(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Calls `listener` from now on, with what has changed; the answer ends that.
+
+        `"manifest"`: another one is in use. `"stale"`: the server has not confirmed it for `stale_after_ms`. `"denied"`: the
+        server denies it (a wrong key or address). `"fresh"`: confirmed again after either. `"closed"`: the client was closed.
+        On a thread of the client, one call at a time: be quick, and hand work on. What it raises is told to the logger.
+        """
+        return self._changes.watch(listener, self._state)
 
     def update_manifest(self, manifest: bytes) -> None:
         """Puts a manifest from elsewhere in use, until the server has a newer one. Raises `ManifestError` when it is refused."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from . import _forks
+from ._changes import Changes, State
 from ._errors import ManifestError
 from ._http import Answer, Interrupted, Server, Stream
 from ._log import LEVELS, logger
@@ -31,6 +32,7 @@ class Loop(Session):
         self._file: Spool | None = None
         self._spool_state: tuple[object, float] = (None, 0.0)
         self._renew()
+        self._changes = Changes()
         if bootstrap is not None:
             self._bootstrap(bootstrap)
         if self._spool_path is not None:
@@ -97,10 +99,16 @@ class Loop(Session):
 
     def _announce(self) -> None:
         """To whoever waits: look again."""
+        self._changes.look(self._state)
         with self._changed:
             self._changed.notify_all()
         for listener in self._listeners.copy():
             listener()
+
+    def _state(self) -> State:
+        found = self.telemetry()
+        snapshots, confirmations = found["snapshots"], found["manifest_confirmations"]
+        return State(snapshots, confirmations, self._changes.denials, found["stale"], self._over)
 
     def _close_now(self, timeout: float) -> None:
         # A second caller waits for the first.
@@ -156,6 +164,7 @@ class Loop(Session):
             self._file.abandon()
             self._file = None
         self._renew()
+        self._changes.renew()
         if self._spool_path is not None:
             self._file = Spool(self._spool_path, fresh=True)
         self._start()
@@ -340,6 +349,8 @@ class Loop(Session):
         for level, code, message, times in self._diagnostics():
             suffix = f" ({times} times)" if times > 1 else ""
             logger.log(LEVELS[level], "%s%s", message, suffix, extra={"evenhand_code": code})
+            if code == "manifest_denied":
+                self._changes.deny(message)
 
 
 def _join(threads: Iterable[threading.Thread | None], timeout: float) -> bool:

@@ -22,8 +22,8 @@ def main() -> None:
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
         sources = {
-            f"evenhand/{file.name}"
-            for file in (PACKAGE / "evenhand").iterdir()
+            file.relative_to(PACKAGE).as_posix()
+            for file in (PACKAGE / "evenhand").rglob("*")
             if file.suffix in {".py", ".pyi", ".typed"}
         }
         inside = {name for name in names if name.startswith("evenhand/")}
@@ -40,7 +40,9 @@ def main() -> None:
     expected = {"Name": "evenhand", "Requires-Python": ">=3.10", "License-Expression": "Apache-2.0"}
     found = {name: metadata[name] for name in expected}
     assert found == expected, f"the metadata says {found}"
-    assert metadata["Requires-Dist"] is None, "the package has no dependencies"
+    needed = metadata.get_all("Requires-Dist", [])
+    assert all("extra ==" in requirement for requirement in needed), f"the package has no dependencies: {needed}"
+    assert metadata.get_all("Provides-Extra") == ["openfeature"], f"its extras: {metadata.get_all('Provides-Extra')}"
     assert metadata.get_payload(decode=True).decode().rstrip() == (PACKAGE / "README.md").read_text().rstrip(), (
         "the description is the README"
     )
