@@ -10,12 +10,10 @@
 mod direct;
 mod engine;
 mod file_lock;
-mod flat;
 mod hash;
 mod override_token;
 mod session;
 mod snapshot;
-mod tables;
 mod telemetry;
 
 use napi_derive::napi;

@@ -3,13 +3,11 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use evenhand_core::{FlagType, Packed, Reason, Slots, Snapshot, StickyRecord};
+use evenhand_core::{FlagType, Packed, Reason, Slots, Snapshot, StickyRecord, flat};
 use napi::bindgen_prelude::{Float64Array, Result, Uint8Array};
 use napi_derive::napi;
 
 use crate::direct::Kept;
-use crate::flat;
-use crate::tables;
 
 #[napi(object)]
 pub struct StickyAssignment {
@@ -162,7 +160,7 @@ impl NativeSnapshot {
             .snapshot
             .flag_at(flag as usize)
             .ok_or_else(|| napi::Error::from_reason("the snapshot has no flag of this index"))?;
-        serde_json::to_string(&tables::of(&self.0.snapshot, flag))
+        serde_json::to_string(&self.0.snapshot.flag_tables(flag))
             .map_err(|error| napi::Error::from_reason(error.to_string()))
     }
 
@@ -228,7 +226,7 @@ pub struct FlagRow {
     pub value_type: String,
 }
 
-pub fn type_name(value_type: FlagType) -> &'static str {
+fn type_name(value_type: FlagType) -> &'static str {
     match value_type {
         FlagType::Bool => "bool",
         FlagType::String => "string",

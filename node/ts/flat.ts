@@ -1,4 +1,4 @@
-// Attributes as the native half reads them (node/src/flat.rs): records in one buffer that both sides keep. Written here,
+// Attributes as the native half reads them (core/eval/src/flat.rs): records in one buffer that both sides keep. Written here,
 // not fetched property by property through Node-API, where each would cost 100 ns and more.
 
 const FALSE = -1;

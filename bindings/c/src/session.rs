@@ -22,13 +22,19 @@ use crate::text::bytes;
 pub struct Session(Mutex<Machine>);
 
 impl Session {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Machine> {
+    /// A session for whoever makes it in Rust: a handle of it is as good as one of `evenhand_session_new`.
+    pub fn new(machine: Machine) -> Self {
+        Self(Mutex::new(machine))
+    }
+
+    /// The machine itself, for microseconds.
+    pub fn lock(&self) -> MutexGuard<'_, Machine> {
         // What a panic leaves behind is a queue that may lack an event: better than none at all.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lock, taken when a manifest has been judged and compiled without it: that takes milliseconds, and an exposure waits for none.
-    pub(crate) fn lock_for(&self, manifest: &[u8]) -> MutexGuard<'_, Machine> {
+    pub fn lock_for(&self, manifest: &[u8]) -> MutexGuard<'_, Machine> {
         let preparation = self.lock().preparation();
         let prepared = preparation.judge(manifest);
         let mut machine = self.lock();
@@ -82,7 +88,7 @@ pub unsafe extern "C" fn evenhand_session_new(
         };
         let options = options.map_or_else(Chosen::default, |options| options.0.clone());
         // SAFETY: checked above.
-        unsafe { hand_out(out, Session(Mutex::new(Machine::new(options, entropy, now_ms)))) };
+        unsafe { hand_out(out, Session::new(Machine::new(options, entropy, now_ms))) };
         Ok(())
     })
 }

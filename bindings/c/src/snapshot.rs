@@ -9,7 +9,7 @@ use crate::status::Status;
 use crate::text::{Text, text};
 
 /// One compiled manifest, with the texts of its decisions. Any thread may use it at any time. Free it with `evenhand_snapshot_free`.
-pub struct Snapshot(pub(crate) Arc<Compiled>);
+pub struct Snapshot(pub Arc<Compiled>);
 
 /// The type of a flag's values.
 #[repr(C)]

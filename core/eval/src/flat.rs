@@ -1,11 +1,21 @@
-//! Attributes as `node/ts/flat.ts` writes them: records in one buffer that both sides keep, each a multiple of eight bytes.
+//! Attributes as one flat buffer: how a host in another language hands them in with one crossing. Records, each a multiple of eight
+//! bytes, written by the host (`node/ts/flat.ts` and its like in Swift and Kotlin).
 //!
 //! ```text
-//! i32 index of the attribute in the snapshot   i32 kind, or the length of a text   payload, padded to eight bytes
+//! i32 index of the attribute in Snapshot::attributes   i32 kind, or the length of a text   payload, padded to eight bytes
 //! ```
-//! A list is followed by its elements, whose index means nothing. Integers and doubles are in the machine's byte order.
+//! | kind | payload |
+//! |---|---|
+//! | 0 and above | a text of so many bytes, UTF-8 |
+//! | −1, −2 | none: `false`, `true` |
+//! | −3 | a double |
+//! | −4 | none: there, but nothing an operator can use |
+//! | −16 and below | a list of `−16 − kind` elements, which follow as records whose index means nothing |
+//!
+//! Integers and doubles are in the machine's byte order. Bytes that are no such records end the reading; nothing is read outside them.
 
-use evenhand_core::{OwnedValue, Slots, Value};
+use crate::context::{OwnedValue, Value};
+use crate::slots::Slots;
 
 const FALSE: i32 = -1;
 const TRUE: i32 = -2;
@@ -23,7 +33,7 @@ enum Read<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next record; none at the end, and none where the bytes are not what `flat.ts` writes.
+    /// The next record; none at the end, and none where the bytes are not what a host writes.
     fn record(&mut self) -> Option<(usize, Read<'a>)> {
         let (head, rest) = self.0.split_first_chunk::<8>()?;
         let [a, b, c, d, e, f, g, h] = *head;
@@ -38,7 +48,7 @@ impl<'a> Reader<'a> {
                 self.0 = rest;
                 Read::Value(Value::Num(f64::from_ne_bytes(*number)))
             }
-            kind if kind <= LIST => Read::List(usize::try_from(LIST - kind).ok()?),
+            kind if kind <= LIST => Read::List(usize::try_from(LIST.checked_sub(kind)?).ok()?),
             length => {
                 let length = usize::try_from(length).ok()?;
                 let text = self.0.get(..length)?;
@@ -72,3 +82,6 @@ pub fn fill(slots: &mut Slots, records: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
