@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::App;
+use super::direct;
 use super::error::HttpError;
 
 /// Only routes that exist become labels: a scanner can't make a series of its own.
@@ -24,6 +25,15 @@ use super::error::HttpError;
 struct Answered {
     route: String,
     status: Status,
+}
+
+impl Answered {
+    fn of(route: &str, status: StatusCode) -> Answered {
+        Answered {
+            route: route.to_owned(),
+            status: Status(status.as_u16()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
@@ -39,6 +49,8 @@ impl EncodeLabelValue for Status {
 pub struct Metrics {
     registry: Registry,
     requests: Family<Answered, Counter>,
+    /// Of `requests`: the assignments answered with 200.
+    assignments: Counter,
     seconds: Histogram,
     pub decisions: Counter,
     subscribers: Gauge<i64, AtomicI64>,
@@ -62,13 +74,26 @@ impl Metrics {
         );
         registry.register("decisions", "Decisions made by the assignment API", decisions.clone());
         registry.register("manifest_subscribers", "Open manifest streams", subscribers.clone());
+        let assignments = requests.get_or_create_owned(&Answered::of(direct::PATH, StatusCode::OK));
         Metrics {
             registry,
+            assignments,
             requests,
             seconds,
             decisions,
             subscribers,
         }
+    }
+
+    /// Counts an answer of a route that stands before the router.
+    pub fn answered(&self, route: &'static str, status: StatusCode, took: Duration) {
+        // The usual answer is counted without a search for its series.
+        if route == direct::PATH && status == StatusCode::OK {
+            self.assignments.inc();
+        } else {
+            self.requests.get_or_create(&Answered::of(route, status)).inc();
+        }
+        self.seconds.observe(took.as_secs_f64());
     }
 
     /// Counts an open stream until it is dropped.
@@ -87,22 +112,18 @@ impl Drop for Subscriber {
     }
 }
 
-/// Counts every answer.
+/// Counts every answer of the router.
 pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map(|p| p.as_str().to_owned())
-        .unwrap_or_else(|| "none".to_owned());
+        .map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
     let streamed = route == "/v1/manifest/stream";
     let start = Instant::now();
     let response = next.run(request).await;
     app.metrics
         .requests
-        .get_or_create(&Answered {
-            route,
-            status: Status(response.status().as_u16()),
-        })
+        .get_or_create(&Answered::of(&route, response.status()))
         .inc();
     if !streamed {
         app.metrics.seconds.observe(start.elapsed().as_secs_f64());

@@ -3,6 +3,7 @@
 mod answer;
 mod assignments;
 mod connections;
+mod direct;
 mod error;
 mod events;
 mod extract;
@@ -97,7 +98,7 @@ pub fn service(app: App) -> impl Answering {
             HeaderValue::from_static("nosniff"),
         ))
         .layer(CatchPanicLayer::custom(panicked))
-        .service(router(app))
+        .service(direct::Direct::new(app.clone(), router(app)))
 }
 
 fn router(app: App) -> Router {
@@ -106,7 +107,7 @@ fn router(app: App) -> Router {
         .layer::<_, Infallible>(axum::middleware::from_fn(announced_size))
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
     let public = Router::new()
-        .route("/v1/assignments", get(assignments::by_query).merge(by_body))
+        .route(direct::PATH, get(assignments::by_query).merge(by_body))
         .route("/v1/manifest/stream", get(stream::stream))
         .route("/v1/manifest/{key}", get(manifest::manifest))
         .route("/v1/lists/{hash}", get(manifest::list))
