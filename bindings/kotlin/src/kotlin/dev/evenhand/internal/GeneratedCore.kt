@@ -1,0 +1,154 @@
+package dev.evenhand.internal
+
+import dev.evenhand.generated.BucketRow
+import dev.evenhand.generated.DiagnosticRow
+import dev.evenhand.generated.EngineSettings
+import dev.evenhand.generated.FlagTablesRow
+import dev.evenhand.generated.ForcedRow
+import dev.evenhand.generated.NativeContext
+import dev.evenhand.generated.NativeEngine
+import dev.evenhand.generated.NativeSession
+import dev.evenhand.generated.NativeSnapshot
+import dev.evenhand.generated.NextAction
+import dev.evenhand.generated.SessionSettings
+import dev.evenhand.generated.SnapshotInfo
+import dev.evenhand.generated.StickyRow
+import dev.evenhand.generated.TelemetryRow
+import dev.evenhand.generated.TrackedEvent
+import dev.evenhand.generated.VerifiedOverride
+import dev.evenhand.generated.bucketOf
+import dev.evenhand.generated.panicForTests
+import dev.evenhand.generated.verifyOverrideToken
+import java.nio.ByteBuffer
+
+/** The library by uniffi's generated classes: some 20 µs a decision. Where JNI can't be loaded, and to prove both ways against each other. */
+internal class GeneratedCore : Core {
+    init {
+        // Fails here, and not at the first decision, where the library can't be loaded.
+        bucketOf("salt", "unit")
+    }
+
+    override val name: String get() = "generated"
+
+    override fun addressOf(buffer: ByteBuffer): Long = 0
+
+    override fun engine(settings: EngineSettings): CoreEngine = GeneratedEngine(NativeEngine(settings))
+
+    override fun session(settings: SessionSettings, entropy: ByteArray, nowMs: Long): CoreSession =
+        GeneratedSession(NativeSession(settings, entropy, nowMs))
+
+    override fun bucketOf(salt: String, unit: String): BucketRow = dev.evenhand.generated.bucketOf(salt, unit)
+
+    override fun verifyOverrideToken(token: String, keys: Map<String, String>, environment: String, nowMs: Long): VerifiedOverride =
+        dev.evenhand.generated.verifyOverrideToken(token, keys, environment, nowMs)
+
+    override fun panicForTests(): Unit = dev.evenhand.generated.panicForTests()
+
+    override fun nothing(number: Long): Long = bucketOf("salt", "unit").h.toLong().let { number }
+}
+
+// Generated objects keep themselves alive during a call, and free themselves.
+
+private class GeneratedEngine(private val engine: NativeEngine) : CoreEngine {
+    override fun addList(blob: ByteArray): Unit = engine.addList(blob)
+
+    override fun update(manifest: ByteArray): CoreSnapshot = GeneratedSnapshot(engine.update(manifest))
+
+    override fun reportJson(): String = engine.reportJson()
+}
+
+private class GeneratedContext(@JvmField val context: NativeContext) : CoreContext {
+    override fun close(): Unit = context.close()
+}
+
+private fun CoreContext.native(): NativeContext = (this as GeneratedContext).context
+
+private class GeneratedSnapshot(@JvmField val snapshot: NativeSnapshot) : CoreSnapshot {
+    override fun info(): SnapshotInfo = snapshot.info()
+
+    override fun flagIndex(key: String): Int = snapshot.flagIndex(key)
+
+    override fun flagTables(flag: Int): FlagTablesRow = snapshot.flagTables(flag.toUInt())
+
+    override fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long =
+        context.native().evaluateBound(snapshot, flag.toUInt(), nowMs)
+
+    override fun evaluateAll(context: CoreContext, nowMs: Long, flags: Int): LongArray =
+        context.native().evaluateAll(nowMs).toLongArray()
+
+    override fun evaluateRecords(records: Records, length: Int, flag: Int, nowMs: Long): Long =
+        snapshot.evaluateRecords(records.bytes(length), flag.toUInt(), nowMs)
+
+    override fun bind(records: Records, length: Int, sticky: List<StickyRow>, forced: List<ForcedRow>): CoreContext =
+        GeneratedContext(snapshot.bind(records.bytes(length), sticky, forced))
+
+    override fun explain(key: String, context: CoreContext, nowMs: Long): String = snapshot.explainJson(key, context.native(), nowMs)
+}
+
+private class GeneratedSession(private val session: NativeSession) : CoreSession {
+    override fun next(nowMs: Long): NextAction = session.next(nowMs)
+
+    override fun wakes(): Boolean = session.wakes()
+
+    override fun snapshots(): Long = session.snapshots().toLong()
+
+    override fun snapshot(): CoreSnapshot? = session.snapshot()?.let(::GeneratedSnapshot)
+
+    override fun unitTypes(): List<String> = session.unitTypes()
+
+    override fun decide(snapshot: CoreSnapshot, context: CoreContext, flag: Int, nowMs: Long): Long =
+        session.decideBound((snapshot as GeneratedSnapshot).snapshot, context.native(), flag.toUInt(), nowMs)
+
+    override fun decideRecords(snapshot: CoreSnapshot, records: Records, length: Int, flag: Int, nowMs: Long): Long =
+        session.decideRecords((snapshot as GeneratedSnapshot).snapshot, records.bytes(length), flag.toUInt(), nowMs)
+
+    override fun expose(context: CoreContext, flag: Int, packed: Long, nowMs: Long): Int =
+        session.expose(context.native(), flag.toUInt(), packed.toULong(), nowMs).toInt()
+
+    override fun stickyRecord(context: CoreContext, flag: Int, packed: Long): StickyRow? =
+        session.stickyRecord(context.native(), flag.toUInt(), packed.toULong())
+
+    override fun unitText(number: Double): String? = session.unitText(number)
+
+    override fun track(event: TrackedEvent, nowMs: Long): String = session.track(event, nowMs)
+
+    override fun countEvaluations(count: Long): Unit = session.countEvaluations(count.toULong())
+
+    override fun updateManifest(manifest: ByteArray, nowMs: Long): Unit = session.updateManifest(manifest, nowMs)
+
+    override fun manifestResponse(ticket: ULong, status: Int, etag: String?, retryAfter: String?, body: ByteArray, nowMs: Long): Unit =
+        session.manifestResponse(ticket, status.toUShort(), etag, retryAfter, body, nowMs)
+
+    override fun listResponse(ticket: ULong, status: Int, retryAfter: String?, body: ByteArray, nowMs: Long): Unit =
+        session.listResponse(ticket, status.toUShort(), retryAfter, body, nowMs)
+
+    override fun fetchFailed(ticket: ULong, text: String, nowMs: Long): Unit = session.fetchFailed(ticket, text, nowMs)
+
+    override fun streamResponse(ticket: ULong, status: Int, retryAfter: String?, nowMs: Long): Unit =
+        session.streamResponse(ticket, status.toUShort(), retryAfter, nowMs)
+
+    override fun streamBytes(ticket: ULong, bytes: ByteArray, nowMs: Long): Unit = session.streamBytes(ticket, bytes, nowMs)
+
+    override fun streamClosed(ticket: ULong, nowMs: Long): Unit = session.streamClosed(ticket, nowMs)
+
+    override fun batchResponse(ticket: ULong, status: Int, retryAfter: String?, body: ByteArray, nowMs: Long): Unit =
+        session.batchResponse(ticket, status.toUShort(), retryAfter, body, nowMs)
+
+    override fun batchFailed(ticket: ULong, text: String, nowMs: Long): Unit = session.batchFailed(ticket, text, nowMs)
+
+    override fun flush(nowMs: Long): ULong = session.flush(nowMs)
+
+    override fun isFlushed(mark: ULong): Boolean = session.isFlushed(mark)
+
+    override fun shutdown(nowMs: Long, deadlineMs: Long): Unit = session.shutdown(nowMs, deadlineMs)
+
+    override fun spool(): ByteArray = session.spool()
+
+    override fun spoolMark(nowMs: Long): String = session.spoolMark(nowMs)
+
+    override fun restore(spool: ByteArray, entropy: ByteArray, nowMs: Long): Long = session.restore(spool, entropy, nowMs).toLong()
+
+    override fun takeDiagnostics(): List<DiagnosticRow> = session.takeDiagnostics()
+
+    override fun telemetry(nowMs: Long): TelemetryRow = session.telemetry(nowMs)
+}
