@@ -2,10 +2,10 @@
 
 try:
     import openfeature.provider  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ModuleNotFoundError as error:
+except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        "evenhand.openfeature needs the OpenFeature SDK: pip install 'evenhand[openfeature]'", name=error.name
-    ) from error
+        "evenhand.openfeature needs the OpenFeature SDK: pip install 'evenhand[openfeature]'", name="openfeature"
+    ) from None
 
 from ._provider import EvenhandProvider
 
