@@ -3,7 +3,7 @@ import Foundation
 
 /// What is thrown where something can be mended: at construction, by a manifest handed in, by an explanation. Decisions throw nothing.
 public struct EvenhandError: Error, Sendable, Hashable, LocalizedError, CustomStringConvertible {
-    /// A stable name for programs. Of a refused manifest or list `not_json`, `unsigned`, `unknown_key`, `wrong_signature`, `older`,
+    /// A stable name for programs. Of a refused manifest or list `not_readable`, `unsigned`, `unknown_key`, `wrong_signature`, `older`,
     /// `other_environment`, `bad_manifest`, `bad_list`, … (docs/contract/manifest.md); else `invalid`, `no_manifest` or `fault`.
     public let code: String
     /// What, where, and how to mend it.
