@@ -240,7 +240,8 @@ class BaseClient(Loop):
 
         `"manifest"`: another one is in use. `"stale"`: the server has not confirmed it for `stale_after_ms`. `"denied"`: the
         server denies it (a wrong key or address). `"fresh"`: confirmed again after either. `"closed"`: the client was closed.
-        On a thread of the client, one call at a time: be quick, and hand work on. What it raises is told to the logger.
+        On a thread of the client (or the one that calls `update_manifest` or `close`), one call at a time: be quick, and hand
+        work on. What it raises is told to the logger.
         """
         return self._changes.watch(listener, self._state)
 

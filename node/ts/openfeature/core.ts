@@ -70,7 +70,8 @@ export class Core {
   /** Whether there was a manifest: the first changes no configuration. */
   #had = false;
   #again: (() => void) | undefined;
-  #onDenied: (() => void) | undefined;
+  /** Ends the wait of `initialize`. */
+  #settle: (() => void) | undefined;
 
   constructor(client: Client | ClientOptions, options: ProviderOptions, emit: Emit) {
     if (client instanceof Client) {
@@ -97,12 +98,8 @@ export class Core {
     if (client === null) throw new ProviderError('PROVIDER_NOT_READY', SHUT);
     this.#told = null;
     this.#had = client.manifest !== null;
-    const denied = new Promise<void>((resolve) => {
-      this.#onDenied = resolve;
-    });
     this.#unwatch ??= client.onChange((change) => this.#changed(change));
-    if (client.manifest === null && client.denial === null) await Promise.race([client.ready(this.#readyTimeoutMs), denied]);
-    this.#onDenied = undefined;
+    if (client.manifest === null && client.denial === null) await this.#outcome();
     if (client.manifest !== null) {
       this.#had = true;
       this.#told = 'PROVIDER_READY';
@@ -112,6 +109,18 @@ export class Core {
     this.#told = 'PROVIDER_ERROR';
     this.#again = () => this.#emit('PROVIDER_ERROR', { message: error.message, errorCode: error.code });
     throw error;
+  }
+
+  /** The first manifest, a denial, or the end of the wait. */
+  #outcome(): Promise<void> {
+    return new Promise((resolve) => {
+      // Not unref'd: who waits wants the process to live meanwhile.
+      const timer = setTimeout(resolve, this.#readyTimeoutMs);
+      this.#settle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #why(client: Client): ProviderError {
@@ -142,7 +151,7 @@ export class Core {
       this.#had = true;
       this.#known = NOTHING_KNOWN;
     }
-    if (change === 'denied') this.#onDenied?.();
+    if (change === 'manifest' || change === 'denied' || change === 'closed') this.#settle?.();
     if (this.#told === null) return;
     switch (change) {
       case 'manifest':
