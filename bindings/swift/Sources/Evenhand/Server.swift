@@ -1,9 +1,5 @@
 import Foundation
 
-#if canImport(FoundationNetworking)
-import FoundationNetworking
-#endif
-
 /// What came back.
 struct Answer {
     let status: UInt16
@@ -19,7 +15,7 @@ struct NoAnswer: LocalizedError {
 }
 
 /// One server, asked with one key. Everything happens on the client's queue.
-final class Server: NSObject, @unchecked Sendable {
+final class Server: @unchecked Sendable {
     /// No manifest and no id list is larger; more than this is no answer of an Evenhand server.
     private static let maxBodyBytes = 256 * 1_024 * 1_024
 
@@ -27,7 +23,7 @@ final class Server: NSObject, @unchecked Sendable {
     private let base: String
     private let timeoutMs: Int
     private let queue: DispatchQueue
-    private var session: URLSession?
+    private let transport: any Transport
     private var exchanges: [Int: Exchange] = [:]
     private var closed = false
 
@@ -47,6 +43,7 @@ final class Server: NSObject, @unchecked Sendable {
         self.key = key
         self.timeoutMs = timeoutMs
         self.queue = queue
+        transport = systemTransport(queue)
     }
 
     /// The key as a part of a path.
@@ -55,10 +52,10 @@ final class Server: NSObject, @unchecked Sendable {
     /// Asks once. There is a whole answer within the timeout, or an error.
     func ask(_ method: String, _ path: String, _ headers: [String: String?], body: Data? = nil, _ done: @escaping (Result<Answer, any Error>) -> Void) {
         var answer: Answer?
-        let timeoutMs = timeoutMs
         begin(method, path, headers, body: body, patienceMs: timeoutMs, idle: false, "no answer within \(timeoutMs) ms") { event in
             switch event {
-            case .answered(let head): answer = head
+            case .answered(let status, let etag, let retryAfter):
+                answer = Answer(status: UInt16(clamping: status), etag: etag, retryAfter: retryAfter, body: Data())
             case .heard(let bytes):
                 answer?.body.append(bytes)
                 guard let count = answer?.body.count, count > Self.maxBodyBytes else { return true }
@@ -84,7 +81,7 @@ final class Server: NSObject, @unchecked Sendable {
         let headers = headers.merging(["Accept": "text/event-stream"]) { $1 }
         let exchange = begin("GET", path, headers, body: nil, patienceMs: idleTimeoutMs, idle: true, "nothing came for \(idleTimeoutMs) ms") { event in
             switch event {
-            case .answered(let head): tell(.answered(status: head.status, retryAfter: head.retryAfter))
+            case .answered(let status, _, let retryAfter): tell(.answered(status: UInt16(clamping: status), retryAfter: retryAfter))
             case .heard(let bytes): tell(.heard(bytes))
             case .ended(let error): tell(.ended(error))
             }
@@ -97,30 +94,22 @@ final class Server: NSObject, @unchecked Sendable {
     func close() {
         closed = true
         for exchange in Array(exchanges.values) { drop(exchange) }
-        session?.invalidateAndCancel()
-        session = nil
+        transport.close()
     }
 
     // MARK: - One exchange
 
-    private enum Event {
-        case answered(Answer)
-        case heard(Data)
-        case ended((any Error)?)
-    }
-
     private final class Exchange {
-        let task: URLSessionDataTask
+        var request = 0
         let timer: any DispatchSourceTimer
         let patienceMs: Int
         /// Whether whatever comes begins the patience anew.
         let idle: Bool
         /// False ends it.
-        let tell: (Event) -> Bool
-        var answered = false
+        let tell: (TransportEvent) -> Bool
+        var over = false
 
-        init(_ task: URLSessionDataTask, _ timer: any DispatchSourceTimer, patienceMs: Int, idle: Bool, _ tell: @escaping (Event) -> Bool) {
-            self.task = task
+        init(_ timer: any DispatchSourceTimer, patienceMs: Int, idle: Bool, _ tell: @escaping (TransportEvent) -> Bool) {
             self.timer = timer
             self.patienceMs = patienceMs
             self.idle = idle
@@ -133,106 +122,44 @@ final class Server: NSObject, @unchecked Sendable {
     @discardableResult
     private func begin(
         _ method: String, _ path: String, _ headers: [String: String?], body: Data?, patienceMs: Int, idle: Bool, _ overdue: String,
-        _ tell: @escaping (Event) -> Bool
+        _ tell: @escaping (TransportEvent) -> Bool
     ) -> Exchange? {
-        guard !closed, let url = URL(string: base + path) else {
-            _ = tell(.ended(NoAnswer(closed ? "the client is closed" : "\(base + path) is no address")))
+        guard !closed else {
+            _ = tell(.ended(NoAnswer("the client is closed")))
             return nil
         }
-        var request = URLRequest(url: url)
-        request.httpMethod = method
-        request.httpBody = body
-        // How long is this type's to say.
-        request.timeoutInterval = 86_400
-        request.setValue("Bearer \(key)", forHTTPHeaderField: "Authorization")
-        request.setValue(userAgent, forHTTPHeaderField: "User-Agent")
-        for (name, value) in headers { if let value { request.setValue(value, forHTTPHeaderField: name) } }
-        let session = session ?? opened()
-        self.session = session
-        let exchange = Exchange(session.dataTask(with: request), DispatchSource.makeTimerSource(queue: queue), patienceMs: patienceMs, idle: idle, tell)
+        let own = ["Authorization": "Bearer \(key)", "User-Agent": userAgent]
+        let exchange = Exchange(DispatchSource.makeTimerSource(queue: queue), patienceMs: patienceMs, idle: idle, tell)
         exchange.timer.setEventHandler { [weak self, weak exchange] in
-            if let exchange { self?.end(exchange, NoAnswer(overdue)) }
+            if let exchange { self?.take(.ended(NoAnswer(overdue)), of: exchange) }
         }
         exchange.wait()
         exchange.timer.activate()
-        exchanges[exchange.task.taskIdentifier] = exchange
-        exchange.task.resume()
+        let held = Held(exchange)
+        let request = Request(method: method, url: base + path, headers: headers.compactMapValues { $0 }.merging(own) { $1 }, body: body)
+        exchange.request = transport.begin(request) { [weak self] event in self?.take(event, of: held.exchange) }
+        exchanges[exchange.request] = exchange
         return exchange
     }
 
-    private func opened() -> URLSession {
-        let configuration = URLSessionConfiguration.ephemeral
-        configuration.urlCache = nil
-        configuration.requestCachePolicy = .reloadIgnoringLocalCacheData
-        configuration.httpCookieStorage = nil
-        configuration.httpCookieAcceptPolicy = .never
-        configuration.httpShouldSetCookies = false
-        configuration.urlCredentialStorage = nil
-        configuration.httpMaximumConnectionsPerHost = 8
-        configuration.timeoutIntervalForRequest = 86_400
-        let callbacks = OperationQueue()
-        callbacks.maxConcurrentOperationCount = 1
-        callbacks.underlyingQueue = queue
-        return URLSession(configuration: configuration, delegate: self, delegateQueue: callbacks)
+    /// An exchange on its way through the transport, which only hands it back on the queue.
+    private struct Held: @unchecked Sendable {
+        let exchange: Exchange
+        init(_ exchange: Exchange) { self.exchange = exchange }
     }
 
-    private func end(_ exchange: Exchange, _ error: (any Error)?) {
-        guard exchanges[exchange.task.taskIdentifier] === exchange else { return }
-        drop(exchange)
-        _ = exchange.tell(.ended(error))
+    private func take(_ event: TransportEvent, of exchange: Exchange) {
+        guard !exchange.over else { return }
+        if case .ended = event { drop(exchange) } else if exchange.idle { exchange.wait() }
+        if !exchange.tell(event) { drop(exchange) }
     }
 
     private func drop(_ exchange: Exchange?) {
-        guard let exchange, exchanges[exchange.task.taskIdentifier] === exchange else { return }
-        exchanges[exchange.task.taskIdentifier] = nil
+        guard let exchange, !exchange.over else { return }
+        exchange.over = true
+        exchanges[exchange.request] = nil
         exchange.timer.cancel()
-        exchange.task.cancel()
-    }
-
-    private func take(_ head: URLResponse?, of exchange: Exchange) {
-        guard !exchange.answered, let head = head as? HTTPURLResponse else { return }
-        exchange.answered = true
-        let answer = Answer(
-            status: UInt16(clamping: head.statusCode),
-            etag: head.value(forHTTPHeaderField: "ETag"),
-            retryAfter: head.value(forHTTPHeaderField: "Retry-After"),
-            body: Data())
-        if !exchange.tell(.answered(answer)) { drop(exchange) }
-    }
-}
-
-extension Server: URLSessionDataDelegate {
-    func urlSession(
-        _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
-        completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
-    ) {
-        if let exchange = exchanges[dataTask.taskIdentifier] {
-            if exchange.idle { exchange.wait() }
-            take(response, of: exchange)
-        }
-        completionHandler(.allow)
-    }
-
-    func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-        guard let exchange = exchanges[dataTask.taskIdentifier] else { return }
-        if exchange.idle { exchange.wait() }
-        take(dataTask.response, of: exchange)
-        if !exchange.tell(.heard(data)) { drop(exchange) }
-    }
-
-    func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-        guard let exchange = exchanges[task.taskIdentifier] else { return }
-        // An answer without a body may not have been told before.
-        if error == nil { take(task.response, of: exchange) }
-        end(exchange, error)
-    }
-
-    /// No redirect is followed: the key is for the server that was named. The session takes it for a denial.
-    func urlSession(
-        _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse, newRequest request: URLRequest,
-        completionHandler: @escaping @Sendable (URLRequest?) -> Void
-    ) {
-        completionHandler(nil)
+        transport.cancel(exchange.request)
     }
 }
 
