@@ -159,7 +159,7 @@ const proofs = {
 
   async listeners() {
     const heard = [];
-    const client = new Client({ ...at(), stream: false, pollIntervalMs: 1_000, staleAfterMs: 2_000 });
+    const client = new Client({ ...at(), stream: false, pollIntervalMs: 1_000, staleAfterMs: 4_000 });
     const endBroken = client.onChange(() => {
       throw new Error('a listener of no use');
     });

@@ -287,7 +287,7 @@ def listeners(shop: Shop) -> None:
     logging.getLogger("evenhand").setLevel(logging.CRITICAL)
     heard: list[str] = []
     threads: set[threading.Thread] = set()
-    client = Client(shop.base, shop.key, stream=False, poll_interval_ms=1_000, stale_after_ms=2_000, **QUICK)
+    client = Client(shop.base, shop.key, stream=False, poll_interval_ms=1_000, stale_after_ms=4_000, **QUICK)
 
     def broken(change: str) -> None:
         raise ValueError(change)

@@ -96,7 +96,7 @@ Given('a stale provider', async function () {
 
 Given('a provider of a running server', async function () {
   const { url, key } = await served();
-  const quick = { pollIntervalMs: 1_000, staleAfterMs: 2_500, backoffBaseMs: 50, backoffMaxMs: 200 };
+  const quick = { pollIntervalMs: 1_000, staleAfterMs: 4_000, backoffBaseMs: 50, backoffMaxMs: 200 };
   await OpenFeature.setProviderAndWait(this.provider({ url, key, ...quick }));
 });
 

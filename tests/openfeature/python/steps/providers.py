@@ -79,7 +79,7 @@ def stale(context: Any) -> None:
 @given("a provider of a running server")
 def served(context: Any) -> None:
     shop = context.served()
-    quick = {"poll_interval_ms": 1_000, "stale_after_ms": 2_500, "backoff_base_ms": 50, "backoff_max_ms": 200}
+    quick = {"poll_interval_ms": 1_000, "stale_after_ms": 4_000, "backoff_base_ms": 50, "backoff_max_ms": 200}
     api.set_provider_and_wait(provider_of(context, shop.base, shop.key, **quick))
 
 
