@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Swift client against a running server: each event counted once, kill switches seen, outages survived, spools taken over, what the README shows.
 
-    end_to_end.py small|full FOLDER      FOLDER is seen by the chroot; EVENHAND_BIN names the server
+    end_to_end.py small|full FOLDER [PROOF…]      FOLDER is seen by the chroot; EVENHAND_BIN names the server
 
 What the clients of C++ and of C promise is asked of this one by the same program (tests/sdk/c/end_to_end.py), word for word.
 """
@@ -83,6 +83,9 @@ class SwiftProofs(CppProofs):
         return ""
 
 
+PROOFS = ["readiness", "exactly_once", "etag", "push", "poll", "outage", "spool", "denied", "shared_spool", "bootstrap", "killed", "exit", "let_go", "readme"]
+
+
 def run(program: str, *arguments: str, folder: Path | None = None) -> str:
     """A program of the README in the chroot; what it prints."""
     command = [HERE / "in-chroot", program, *arguments]
@@ -103,8 +106,7 @@ def main() -> None:
     world = World(directory)
     try:
         define(world)
-        names = ["readiness", "exactly_once", "etag", "push", "poll", "outage", "spool", "denied", "shared_spool", "bootstrap"]
-        for name in [*names, "killed", "exit", "let_go", "readme"]:
+        for name in sys.argv[3:] or PROOFS:
             method = getattr(SwiftProofs(world, "swift", str(HERE / "drive")), name)
             detail = method()
             print(f"  {method.__doc__}{f' ({detail})' if detail else ''}", flush=True)

@@ -252,6 +252,12 @@ public final class Client: Sendable {
     /// What was thrown behind the last decision with reason ERROR; nil when there was none.
     public var lastError: EvenhandError? { error.withLock { $0.map(EvenhandError.init) } }
 
+    /// What changes from now on: `for await change in client.changes()`. Ends when the client is closed.
+    public func changes() -> AsyncStream<Change> { core.changes() }
+
+    /// Why the server denied the manifest when last it did, such as for a wrong key; nil when it never has.
+    public var denial: String? { core.denial }
+
     /// Waits for the first manifest; false when it did not come in time, the client was closed, or the task cancelled.
     public func ready(timeoutMs: Int = 10_000) async -> Bool { await core.ready(timeoutMs: timeoutMs) }
 

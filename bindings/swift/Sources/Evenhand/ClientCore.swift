@@ -13,6 +13,7 @@ final class ClientCore: @unchecked Sendable {
     /// The manifest in use.
     let cell = Cell<Snapshot>(nil)
     let unusable = UnusableCounts()
+    private let told = Changes()
     /// Exposures and events go through it while somebody will send them, or write them into the spool.
     let gate = Gate()
     /// Signalled at the end.
@@ -100,12 +101,26 @@ final class ClientCore: @unchecked Sendable {
                 if let native = try session.snapshot() { cell.replace(try Snapshot(native, unusable: unusable)) }
                 state = (snapshots, Self.unitTypes(session))
             }
-            for row in try session.takeDiagnostics() { logger.log(LogEntry(row)) }
+            for row in try session.takeDiagnostics() {
+                logger.log(LogEntry(row))
+                if row.code == "manifest_denied" { told.deny(row.text) }
+            }
         } catch {
             logger.tell(.error, "fault", "a step of the client failed: \(said(error))")
         }
+        told.look(compared)
         if spool != nil { writeSpoolSoon() }
         waiters.look(never: loop.isOver)
+    }
+
+    /// What changes from now on.
+    func changes() -> AsyncStream<Change> { told.watch(compared) }
+
+    var denial: String? { told.denial }
+
+    private func compared() -> Changes.Compared? {
+        guard let now = try? session.telemetry(nowMs: nowMs()) else { return nil }
+        return Changes.Compared(snapshots: now.snapshots, confirmations: now.manifestConfirmations, stale: now.stale, closed: loop.isOver)
     }
 
     // MARK: - Waiting

@@ -78,6 +78,26 @@ func waiting() async throws -> String {
     return ""
 }
 
+func changes() async throws -> String {
+    let open = try client { $0.staleAfterMs = 1_000 }
+    var heard: [Change] = []
+    let stream = open.changes()
+    let abandoned = open.changes()
+    try open.updateManifest(data(manifest()))
+    try open.updateManifest(data(manifest(), version: 2))
+    try open.updateManifest(data(manifest(), version: 2))
+    _ = abandoned
+    let end = Task {
+        try await Task.sleep(for: .milliseconds(1_500))
+        await open.close(timeoutMs: 50)
+    }
+    for await change in stream { heard.append(change) }
+    try await end.value
+    try check(heard == [.manifest, .manifest, .stale, .closed], "each change is heard once, and the end ends it", heard)
+    for await change in open.changes() { throw Failed(description: "a closed client changes: \(change)") }
+    return ""
+}
+
 func tracked() async throws -> String {
     let told = Told()
     let open = try client(manifest(), logger: told)

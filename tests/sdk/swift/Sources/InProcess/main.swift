@@ -13,6 +13,7 @@ let proofs: [(String, @Sendable () async throws -> String)] = [
     ("what can't be right is refused by name", refusedOptions),
     ("waiting ends with a manifest, the time, or the task", waiting),
     ("a closed client says so, decides on, and takes no event that nobody would send", closedClient),
+    ("changes are heard once, and end with the client", changes),
     ("events that are taken, and those that are not", tracked),
     ("sticky stores, overrides", stores),
     ("a client that is let go of ends by itself; spools of the dead are taken over", letGo),
