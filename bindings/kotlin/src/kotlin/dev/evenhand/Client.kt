@@ -5,6 +5,8 @@ import dev.evenhand.generated.NativeException
 import dev.evenhand.generated.SessionSettings
 import dev.evenhand.generated.TrackedEvent
 import dev.evenhand.generated.TrackedUnit
+import dev.evenhand.internal.Changes
+import dev.evenhand.internal.ClientState
 import dev.evenhand.internal.CoreSession
 import dev.evenhand.internal.Json
 import dev.evenhand.internal.Log
@@ -71,6 +73,7 @@ public class Client(options: ClientOptions) : AutoCloseable {
     private var broken: Throwable? = null
     private val closing = AtomicBoolean()
     private val closed = AtomicBoolean()
+    private val changes = Changes(log, ::state)
 
     init {
         val server = Server(options.url, options.key, options.timeoutMs)
@@ -347,6 +350,20 @@ public class Client(options: ClientOptions) : AutoCloseable {
     /** What was thrown behind the last decision with reason ERROR; null when there was none. */
     public val lastError: Throwable? get() = broken
 
+    /**
+     * Calls a listener from now on, with what has changed; closing the answer ends that. On a thread of the client (or the one that
+     * calls [updateManifest] or [close]), one call at a time.
+     */
+    public fun onChange(listener: ChangeListener): AutoCloseable = changes.watch(listener)
+
+    /** Why the server denied the manifest when last it did, such as for a wrong key; null when it never has. */
+    public val denial: String? get() = changes.denial
+
+    private fun state(): ClientState {
+        val row = session.telemetry(System.currentTimeMillis())
+        return ClientState(row.snapshots.toLong(), row.manifestConfirmations.toLong(), row.stale, queue == null)
+    }
+
     /** Waits for the first manifest; false when it did not come in time, or the client was closed. */
     @JvmSynthetic
     public suspend fun ready(timeoutMs: Long = 10_000): Boolean = waiters.suspendUntil(timeoutMs) { snapshot != null }
@@ -401,10 +418,11 @@ public class Client(options: ClientOptions) : AutoCloseable {
             if (closed.get()) return
             spooling.end { telemetry().heldEvents == 0L }
             OpenClients.remove(this)
-            changed()
+            read()
             closed.set(true)
         }
         waiters.look()
+        changes.look()
     }
 
     private fun bootstrap(options: ClientOptions) {
@@ -426,6 +444,12 @@ public class Client(options: ClientOptions) : AutoCloseable {
 
     /** After every step of the loop. */
     private fun changed() {
+        read()
+        changes.look()
+    }
+
+    /** Takes over what the session has become. */
+    private fun read() {
         changing.withLock {
             val counted = session.snapshots()
             if (counted != snapshots) {
@@ -440,6 +464,7 @@ public class Client(options: ClientOptions) : AutoCloseable {
         for (told in session.takeDiagnostics()) {
             val times = told.times.toInt()
             log.tell(level(told.level), told.code, if (times > 1) "${told.text} ($times times)" else told.text, times)
+            if (told.code == "manifest_denied") changes.deny(told.text)
         }
         waiters.look()
     }
