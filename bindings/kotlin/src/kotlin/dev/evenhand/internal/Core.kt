@@ -22,7 +22,7 @@ internal interface Core {
     /** `jni` or `generated`. */
     val name: String
 
-    /** Where a direct buffer begins; 0 where nobody needs it. */
+    /** Where a direct buffer begins. */
     fun addressOf(buffer: ByteBuffer): Long
 
     fun engine(settings: EngineSettings): CoreEngine

@@ -19,18 +19,25 @@ import dev.evenhand.generated.VerifiedOverride
 import dev.evenhand.generated.bucketOf
 import dev.evenhand.generated.panicForTests
 import dev.evenhand.generated.verifyOverrideToken
+import com.sun.jna.Memory
+import com.sun.jna.NativeLong
+import com.sun.jna.Pointer
 import java.nio.ByteBuffer
 
-/** The library by uniffi's generated classes: some 20 µs a decision. Where JNI can't be loaded, and to prove both ways against each other. */
+/**
+ * The library by uniffi's generated classes over JNA, with decisions by [JnaHot]. Where JNI can't be loaded, and to prove both ways
+ * against each other.
+ */
 internal class GeneratedCore : Core {
     init {
         // Fails here, and not at the first decision, where the library can't be loaded.
         bucketOf("salt", "unit")
+        nothing(0)
     }
 
     override val name: String get() = "generated"
 
-    override fun addressOf(buffer: ByteBuffer): Long = 0
+    override fun addressOf(buffer: ByteBuffer): Long = Pointer.nativeValue(com.sun.jna.Native.getDirectBufferPointer(buffer))
 
     override fun engine(settings: EngineSettings): CoreEngine = GeneratedEngine(NativeEngine(settings))
 
@@ -44,10 +51,10 @@ internal class GeneratedCore : Core {
 
     override fun panicForTests(): Unit = dev.evenhand.generated.panicForTests()
 
-    override fun nothing(number: Long): Long = bucketOf("salt", "unit").h.toLong().let { number }
+    override fun nothing(number: Long): Long = JnaHot.evenhand_mobile_nothing(number)
 }
 
-// Generated objects keep themselves alive during a call, and free themselves.
+// Generated objects keep themselves alive during a call of their own, and free themselves.
 
 private class GeneratedEngine(private val engine: NativeEngine) : CoreEngine {
     override fun addList(blob: ByteArray): Unit = engine.addList(blob)
@@ -58,26 +65,45 @@ private class GeneratedEngine(private val engine: NativeEngine) : CoreEngine {
 }
 
 private class GeneratedContext(@JvmField val context: NativeContext) : CoreContext {
+    @JvmField
+    val at = Pointer(context.address().toLong())
+
     override fun close(): Unit = context.close()
 }
 
 private fun CoreContext.native(): NativeContext = (this as GeneratedContext).context
 
 private class GeneratedSnapshot(@JvmField val snapshot: NativeSnapshot) : CoreSnapshot {
+    @JvmField
+    val at = Pointer(snapshot.address().toLong())
+
     override fun info(): SnapshotInfo = snapshot.info()
 
     override fun flagIndex(key: String): Int = snapshot.flagIndex(key)
 
     override fun flagTables(flag: Int): FlagTablesRow = snapshot.flagTables(flag.toUInt())
 
-    override fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long =
-        context.native().evaluateBound(snapshot, flag.toUInt(), nowMs)
+    override fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long {
+        val packed = JnaHot.evenhand_mobile_evaluate_bound(at, (context as GeneratedContext).at, flag, nowMs)
+        keepAlive(context)
+        keepAlive(this)
+        return packed
+    }
 
-    override fun evaluateAll(context: CoreContext, nowMs: Long, flags: Int): LongArray =
-        context.native().evaluateAll(nowMs).toLongArray()
+    override fun evaluateAll(context: CoreContext, nowMs: Long, flags: Int): LongArray {
+        val numbers = Memory(maxOf(flags, 1).toLong() * Long.SIZE_BYTES)
+        JnaHot.evenhand_mobile_evaluate_all_bound(at, (context as GeneratedContext).at, nowMs, numbers, NativeLong(flags.toLong()))
+        keepAlive(context)
+        keepAlive(this)
+        return numbers.getLongArray(0, flags)
+    }
 
-    override fun evaluateRecords(records: Records, length: Int, flag: Int, nowMs: Long): Long =
-        snapshot.evaluateRecords(records.bytes(length), flag.toUInt(), nowMs)
+    override fun evaluateRecords(records: Records, length: Int, flag: Int, nowMs: Long): Long {
+        val packed = JnaHot.evenhand_mobile_evaluate_records(at, Pointer(records.address), NativeLong(length.toLong()), flag, nowMs)
+        keepAlive(records)
+        keepAlive(this)
+        return packed
+    }
 
     override fun bind(records: Records, length: Int, sticky: List<StickyRow>, forced: List<ForcedRow>): CoreContext =
         GeneratedContext(snapshot.bind(records.bytes(length), sticky, forced))
@@ -86,6 +112,8 @@ private class GeneratedSnapshot(@JvmField val snapshot: NativeSnapshot) : CoreSn
 }
 
 private class GeneratedSession(private val session: NativeSession) : CoreSession {
+    private val at = Pointer(session.address().toLong())
+
     override fun next(nowMs: Long): NextAction = session.next(nowMs)
 
     override fun wakes(): Boolean = session.wakes()
@@ -96,11 +124,22 @@ private class GeneratedSession(private val session: NativeSession) : CoreSession
 
     override fun unitTypes(): List<String> = session.unitTypes()
 
-    override fun decide(snapshot: CoreSnapshot, context: CoreContext, flag: Int, nowMs: Long): Long =
-        session.decideBound((snapshot as GeneratedSnapshot).snapshot, context.native(), flag.toUInt(), nowMs)
+    override fun decide(snapshot: CoreSnapshot, context: CoreContext, flag: Int, nowMs: Long): Long {
+        val packed = JnaHot.evenhand_mobile_decide_bound(at, (snapshot as GeneratedSnapshot).at, (context as GeneratedContext).at, flag, nowMs)
+        keepAlive(context)
+        keepAlive(snapshot)
+        keepAlive(this)
+        return packed
+    }
 
-    override fun decideRecords(snapshot: CoreSnapshot, records: Records, length: Int, flag: Int, nowMs: Long): Long =
-        session.decideRecords((snapshot as GeneratedSnapshot).snapshot, records.bytes(length), flag.toUInt(), nowMs)
+    override fun decideRecords(snapshot: CoreSnapshot, records: Records, length: Int, flag: Int, nowMs: Long): Long {
+        val place = (snapshot as GeneratedSnapshot).at
+        val packed = JnaHot.evenhand_mobile_decide_records(at, place, Pointer(records.address), NativeLong(length.toLong()), flag, nowMs)
+        keepAlive(records)
+        keepAlive(snapshot)
+        keepAlive(this)
+        return packed
+    }
 
     override fun expose(context: CoreContext, flag: Int, packed: Long, nowMs: Long): Int =
         session.expose(context.native(), flag.toUInt(), packed.toULong(), nowMs).toInt()

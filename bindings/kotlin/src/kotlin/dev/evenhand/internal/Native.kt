@@ -11,7 +11,7 @@ import java.nio.file.attribute.PosixFilePermissions
 
 /** Finds the native library, and decides by which way it is called. */
 internal object Native {
-    private const val LIBRARY = "evenhand_mobile"
+    const val LIBRARY: String = "evenhand_mobile"
 
     /** `jni` or `generated`; unset: JNI, and the generated way where JNI can't be loaded. */
     private const val WAY = "evenhand.native"
@@ -20,7 +20,7 @@ internal object Native {
     private const val PATH = "evenhand.library.path"
 
     /** Where uniffi's classes look for a library of another name. */
-    private const val OVERRIDE = "uniffi.component.evenhand_mobile.libraryOverride"
+    const val OVERRIDE: String = "uniffi.component.evenhand_mobile.libraryOverride"
 
     /** Why JNI is not used; null when it is. */
     @Volatile

@@ -25,7 +25,7 @@ internal class Asked(@JvmField val index: Int, @JvmField val name: String)
 internal class Records private constructor() {
     private var buffer: ByteBuffer = direct(INITIAL_BYTES)
 
-    /** Where the buffer begins, for JNI; 0 where nobody needs it. */
+    /** Where the buffer begins. */
     @JvmField
     var address: Long = Native.core.addressOf(buffer)
 
