@@ -83,9 +83,8 @@ func changes() async throws -> String {
     var heard: [Change] = []
     let stream = open.changes()
     let abandoned = open.changes()
-    try open.updateManifest(data(manifest()))
-    try open.updateManifest(data(manifest(), version: 2))
-    try open.updateManifest(data(manifest(), version: 2))
+    let text = manifest()
+    for version in [1, 2, 2] { try open.updateManifest(data(text, version: version)) }
     _ = abandoned
     let end = Task {
         try await Task.sleep(for: .milliseconds(1_500))
