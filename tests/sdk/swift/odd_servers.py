@@ -11,6 +11,8 @@ import http.server
 import json
 import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -64,7 +66,7 @@ class Odd:
 
 
 @contextlib.contextmanager
-def serving(odd: Odd) -> Iterator[str]:
+def serving(odd: Odd, certificate: Path | None = None) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -104,9 +106,13 @@ def serving(odd: Odd) -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
     finally:
         odd.release.set()
         odd.taking.set()
@@ -405,7 +411,31 @@ def no_connection() -> str:
     return ""
 
 
-PROOFS = [challenges, redirects, no_http, packed, retry_after, hanging_manifest, hanging_events, hanging_list, streams, announced, closing, no_connection]
+def tls() -> str:
+    """over TLS: a server whose certificate the system trusts is asked, another is told and gets nothing"""
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        certificate = Path(folder) / "certificate.pem"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=evenhand-test -addext subjectAltName=IP:127.0.0.1 -keyout {0} -out {0}.part"
+        subprocess.run(command.format(certificate).split(), check=True, capture_output=True)
+        with certificate.open("a") as file:
+            file.write(Path(f"{certificate}.part").read_text())
+        odd = Odd(manifest=(200, {}, PLAIN))
+        with serving(odd, certificate) as url:
+            one = driver(url, *FAST)
+            one.ask("track u note")
+            eventually(lambda: "manifest_fetch_failed" in one.told(), "the refusal is told")
+            check("certificate" in one.told(), "with its cause", one.told())
+            check(reason(one) == "NOT_READY" and not odd.asked and not odd.offered, "and nothing was asked", odd.asked)
+            one.end(50)
+            # The proofs' own mount namespace has the certificate in the place of the system's.
+            one = Driver(str(HERE / "drive-trusting"), str(certificate), url, "k", *FAST)
+            check(one.ask("ready 10000") and reason(one) == "SPLIT", "one that is trusted is asked", one.told())
+            check(one.ask("track u note") and one.ask("flush 5000"), "and takes events", one.told())
+            one.end(1_000)
+    return ""
+
+
+PROOFS = [challenges, redirects, no_http, packed, retry_after, hanging_manifest, hanging_events, hanging_list, streams, announced, closing, no_connection, tls]
 
 if __name__ == "__main__":
     FOLDER = tempfile.mkdtemp(prefix="odd-", dir=sys.argv[2])

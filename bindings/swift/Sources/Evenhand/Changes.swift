@@ -46,12 +46,9 @@ final class Changes: Sendable {
     /// What changes from now on.
     func watch(_ compared: () -> Compared?) -> AsyncStream<Change> {
         let (stream, continuation) = AsyncStream.makeStream(of: Change.self)
-        let now = compared()
-        if now?.closed ?? false {
-            continuation.finish()
-            return stream
-        }
-        let id = state.withLock { state in
+        let id: Int? = state.withLock { state in
+            let now = compared()
+            if now?.closed ?? false { return nil }
             if state.listeners.isEmpty {
                 state.seen = now
                 state.denials = 0
@@ -61,19 +58,26 @@ final class Changes: Sendable {
             state.listeners[state.count] = continuation
             return state.count
         }
+        guard let id else {
+            continuation.finish()
+            return stream
+        }
         // Weak: whoever has the stream may outlive the client.
         continuation.onTermination = { [weak self] _ in self?.state.withLock { state in _ = state.listeners.removeValue(forKey: id) } }
         return stream
     }
 
     func look(_ compared: () -> Compared?) {
-        guard state.withLock({ !$0.listeners.isEmpty }), let now = compared() else { return }
-        let (listeners, changes) = state.withLock { state in
-            defer { state.seen = now }
-            return (Array(state.listeners.values), state.seen.map { Self.between($0, now, &state) } ?? [])
+        let over = state.withLock { state -> [AsyncStream<Change>.Continuation] in
+            // Compared and told under the lock, so that of two threads none tells of what the other has.
+            guard !state.listeners.isEmpty, let now = compared() else { return [] }
+            let changes = state.seen.map { Self.between($0, now, &state) } ?? []
+            state.seen = now
+            for change in changes { for listener in state.listeners.values { listener.yield(change) } }
+            return now.closed ? Array(state.listeners.values) : []
         }
-        for change in changes { for listener in listeners { listener.yield(change) } }
-        if now.closed { for listener in listeners { listener.finish() } }
+        // Calls `onTermination`, which takes the lock.
+        for listener in over { listener.finish() }
     }
 
     private static func between(_ before: Compared, _ now: Compared, _ state: inout State) -> [Change] {

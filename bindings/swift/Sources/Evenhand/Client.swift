@@ -39,11 +39,7 @@ public final class Client: Sendable {
         overridden = Counter(options.overrides.isEmpty ? 0 : 1)
     }
 
-    deinit {
-        core.beginClose(timeoutMs: 2_000)
-        overridden.destroy()
-        evaluations.destroy()
-    }
+    deinit { core.beginClose(timeoutMs: 2_000) }
 
     // MARK: - Decisions
 

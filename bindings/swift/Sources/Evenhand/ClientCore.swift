@@ -11,7 +11,7 @@ final class ClientCore: @unchecked Sendable {
     let sessionPointer: UnsafeRawPointer?
     let logger: any ClientLogger
     /// The manifest in use.
-    let cell = Cell<Snapshot>(nil)
+    let cell: Cell<Snapshot>
     let unusable = UnusableCounts()
     private let told = Changes()
     /// Exposures and events go through it while somebody will send them, or write them into the spool.
@@ -33,6 +33,8 @@ final class ClientCore: @unchecked Sendable {
         let queue = DispatchQueue(label: "dev.evenhand.client", qos: .utility)
         let server = try Server(url: url, key: key, timeoutMs: options.timeoutMs, queue: queue)
         session = try options.opened()
+        // After what may throw: its memory is freed by the deinitializer alone.
+        cell = Cell(nil)
         sessionPointer = UnsafeRawPointer(bitPattern: UInt(session.address()))
         state = Guarded((0, Self.unitTypes(session)))
         loop = Loop(session, server, logger, queue: queue)
@@ -44,11 +46,7 @@ final class ClientCore: @unchecked Sendable {
         loop.begin(changed: { [self] in changed() }, ended: { [self] in end() })
     }
 
-    deinit {
-        for counter in [closing, ended, spoolAwaited] { counter.destroy() }
-        gate.destroy()
-        cell.destroy()
-    }
+    deinit { cell.destroy() }
 
     private static func unitTypes(_ session: NativeSession) -> [Asked] {
         ((try? session.unitTypes()) ?? []).enumerated().map { Asked(index: $0.offset, name: $0.element) }

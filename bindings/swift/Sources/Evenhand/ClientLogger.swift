@@ -28,7 +28,7 @@ public struct LogEntry: Sendable {
     public let times: Int
 }
 
-/// Where a client tells what happens to it. Called from any thread, never from inside a decision; be quick.
+/// Where a client tells what happens to it. Called from any thread; be quick.
 public protocol ClientLogger: Sendable {
     func log(_ entry: LogEntry)
 }

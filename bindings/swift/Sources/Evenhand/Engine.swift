@@ -26,7 +26,7 @@ public struct MissingList: Sendable, Hashable, Decodable {
 /// Decisions throw nothing: whatever is wrong, the caller gets a decision and its reason. Any thread may use it at any time.
 public final class Engine: Sendable {
     private let native: NativeEngine
-    private let cell = Cell<Snapshot>(nil)
+    private let cell: Cell<Snapshot>
     private let unusable = UnusableCounts()
     private let error = Guarded<(any Error)?>(nil)
 
@@ -42,6 +42,7 @@ public final class Engine: Sendable {
     ) throws {
         let settings = EngineSettings(keys: keys, environment: environment, audience: audience?.rawValue)
         native = try Evenhand.native { try NativeEngine(settings: settings) }
+        cell = Cell(nil)
         for list in lists { try addList(list) }
         if let manifest { try updateManifest(manifest) }
     }

@@ -26,9 +26,4 @@ struct Gate: Sendable {
         closed.exchange(1)
         while inside.value != 0 { sched_yield() }
     }
-
-    func destroy() {
-        inside.destroy()
-        closed.destroy()
-    }
 }

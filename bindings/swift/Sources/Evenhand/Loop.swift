@@ -32,11 +32,6 @@ final class Loop: @unchecked Sendable {
         timer = DispatchSource.makeTimerSource(queue: queue)
     }
 
-    deinit {
-        kicked.destroy()
-        over.destroy()
-    }
-
     func begin(changed: @escaping () -> Void, ended: @escaping () -> Void) {
         self.changed = changed
         self.ended = ended
