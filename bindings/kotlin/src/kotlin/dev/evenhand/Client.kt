@@ -28,6 +28,7 @@ import dev.evenhand.internal.level
 import dev.evenhand.internal.said
 import dev.evenhand.internal.trackedUnits
 import dev.evenhand.internal.valueOr
+import java.util.Collections
 import java.util.concurrent.atomic.AtomicBoolean
 import java.util.concurrent.atomic.LongAdder
 import java.util.concurrent.locks.ReentrantLock
@@ -73,13 +74,13 @@ public class Client(options: ClientOptions) : AutoCloseable {
     private var broken: Throwable? = null
     private val closing = AtomicBoolean()
     private val closed = AtomicBoolean()
-    private val changes = Changes(log, ::state)
+    private val changes = Changes(log) { state() }
 
     init {
         val server = Server(options.url, options.key, options.timeoutMs)
         session = opened(options)
         spooling = Spooling(session, log)
-        queue = Queue(session, ::notice)
+        queue = Queue(session) { notice() }
         val host = object : LoopHost {
             override fun stepped(): Long {
                 changed()
@@ -90,10 +91,10 @@ public class Client(options: ClientOptions) : AutoCloseable {
         }
         loop = Loop(session, server, options.executor ?: Loop.requests, log, host)
         bootstrap(options)
-        options.spool?.let(spooling::begin)
+        options.spool?.let { spooling.begin(it) }
         changed()
         OpenClients.add(this)
-        loop.start()
+        loop.start(if (snapshot == null) 0 else HEAD_START_NANOS)
     }
 
     /** The same, with options that are set in place: `Client(url, key) { stream = false }`. */
@@ -470,8 +471,9 @@ public class Client(options: ClientOptions) : AutoCloseable {
     }
 
     private companion object {
-        val DEFAULT_UNIT_TYPES = listOf("user_id")
+        val DEFAULT_UNIT_TYPES: List<String> = Collections.singletonList("user_id")
         const val CLOSE_MS = 5_000L
+        const val HEAD_START_NANOS = 50_000_000L
 
         /** What the loop may take beyond a deadline. */
         const val GRACE_MS = 500L

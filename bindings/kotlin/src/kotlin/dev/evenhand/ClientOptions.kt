@@ -3,6 +3,7 @@ package dev.evenhand
 import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.asExecutor
 import java.io.File
+import java.util.Collections
 import java.util.concurrent.Executor
 
 /**
@@ -17,7 +18,7 @@ public class ClientOptions(
     public val key: String,
 ) {
     /** The publisher's Ed25519 public keys by key id, base64url. With any, only manifests signed by one of them are taken. */
-    public var keys: Map<String, String> = emptyMap()
+    public var keys: Map<String, String> = Collections.emptyMap()
 
     /** Refuse manifests of other environments. */
     public var environment: String? = null
@@ -41,7 +42,7 @@ public class ClientOptions(
     public var stickyStore: StickyStore? = null
 
     /** Variations by flag, for tests. */
-    public var overrides: Map<String, String> = emptyMap()
+    public var overrides: Map<String, String> = Collections.emptyMap()
 
     /** Where the client tells what happens to it. */
     public var logger: Logger = Logger.JAVA_UTIL

@@ -3,6 +3,7 @@ package dev.evenhand
 import dev.evenhand.internal.CoreContext
 import dev.evenhand.internal.Snapshot
 import dev.evenhand.internal.copied
+import java.util.Collections
 
 /**
  * A context for many decisions: its values are put where a manifest's rules look for them once, at the first decision of each
@@ -20,17 +21,17 @@ import dev.evenhand.internal.copied
  */
 public class Context @JvmOverloads constructor(
     attributes: Map<String, *>,
-    sticky: List<StickyRecord> = emptyList(),
-    forced: Map<String, String> = emptyMap(),
+    sticky: List<StickyRecord> = Collections.emptyList(),
+    forced: Map<String, String> = Collections.emptyMap(),
 ) {
     /** The attributes, read-only. */
     public val attributes: Map<String, Any?> = copied(attributes)
 
     /** Stored assignments. */
-    public val sticky: List<StickyRecord> = if (sticky.isEmpty()) emptyList() else ArrayList(sticky)
+    public val sticky: List<StickyRecord> = if (sticky.isEmpty()) Collections.emptyList() else ArrayList(sticky)
 
     /** Forced variations by flag. */
-    public val forced: Map<String, String> = if (forced.isEmpty()) emptyMap() else LinkedHashMap(forced)
+    public val forced: Map<String, String> = if (forced.isEmpty()) Collections.emptyMap() else LinkedHashMap(forced)
 
     /** The id of the snapshot, not the snapshot: a context kept must not keep an old manifest. */
     private class Bound(@JvmField val snapshot: Long, @JvmField val values: CoreContext)

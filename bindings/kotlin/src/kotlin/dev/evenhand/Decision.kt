@@ -62,7 +62,7 @@ public class Decision internal constructor(
     public val value: Any? get() = chosen?.value
 
     /** Why it is so. */
-    public val reason: Reason get() = Reason.all.getOrElse(((packed ushr REASON_SHIFT) and REASON_MASK).toInt()) { Reason.ERROR }
+    public val reason: Reason get() = ((packed ushr REASON_SHIFT) and REASON_MASK).toInt().let { if (it < Reason.all.size) Reason.all[it] else Reason.ERROR }
 
     /** The id of the rule that decided. */
     public val rule: String? get() = if (reason == Reason.OVERRIDE) null else decidingRule?.id

@@ -8,6 +8,7 @@ import dev.evenhand.internal.Native
 import dev.evenhand.internal.Snapshot
 import dev.evenhand.internal.Unusable
 import dev.evenhand.internal.valueOr
+import java.util.Collections
 
 /** Whom a manifest is made for. */
 public enum class Audience(internal val id: String) {
@@ -65,10 +66,10 @@ public data class MissingList(
  */
 public class Engine @JvmOverloads constructor(
     manifest: ByteArray? = null,
-    keys: Map<String, String> = emptyMap(),
+    keys: Map<String, String> = Collections.emptyMap(),
     environment: String? = null,
     audience: Audience? = null,
-    lists: List<ByteArray> = emptyList(),
+    lists: List<ByteArray> = Collections.emptyList(),
 ) {
     private val core: CoreEngine = refusalsTold { Native.core.engine(EngineSettings(HashMap(keys), environment, audience?.id)) }
     private val unusable = Unusable()
@@ -80,7 +81,7 @@ public class Engine @JvmOverloads constructor(
     private var broken: Throwable? = null
 
     init {
-        lists.forEach(::addList)
+        for (list in lists) addList(list)
         if (manifest != null) updateManifest(manifest)
     }
 

@@ -37,7 +37,7 @@ internal fun isWellFormed(text: String): Boolean {
     var i = 0
     while (i < text.length) {
         val unit = text[i++]
-        if (!unit.isSurrogate()) continue
+        if (!Character.isSurrogate(unit)) continue
         if (unit.isLowSurrogate() || i == text.length || !text[i].isLowSurrogate()) return false
         i++
     }

@@ -2,6 +2,8 @@ package dev.evenhand.internal
 
 import dev.evenhand.Change
 import dev.evenhand.ChangeListener
+import java.util.ArrayDeque
+import java.util.Collections
 
 /** What is compared. */
 internal class ClientState(
@@ -22,7 +24,7 @@ internal class Changes(private val log: Log, private val state: () -> ClientStat
         private set
 
     @Volatile
-    private var entries: List<Entry> = emptyList()
+    private var entries: List<Entry> = Collections.emptyList()
 
     /** What is still to be told, in order. */
     private val told = ArrayDeque<Change>()
@@ -82,7 +84,7 @@ internal class Changes(private val log: Log, private val state: () -> ClientStat
     }
 
     @Synchronized
-    private fun next(): Change? = told.removeFirstOrNull().also { if (it == null) telling = false }
+    private fun next(): Change? = told.poll().also { if (it == null) telling = false }
 
     private fun between(before: ClientState, now: ClientState) {
         val another = now.snapshots != before.snapshots

@@ -10,7 +10,7 @@ internal class RuleTable(
     @JvmField val experiment: String?,
     @JvmField val phase: Long?,
     @JvmField val epoch: Long?,
-    @JvmField val holdouts: List<HoldoutUnit>,
+    @JvmField val holdouts: Array<HoldoutUnit>,
 )
 
 /** A holdout of a rule, and the attribute that gives its unit id. */
@@ -61,7 +61,7 @@ internal class FlagTable(
     @JvmField
     val rules: Array<RuleTable> = Array(tables.rules.size) { at ->
         val rule = tables.rules[at]
-        val holdouts = rule.holdouts.map { HoldoutUnit(it.holdout, it.unit) }
+        val holdouts = Array(rule.holdouts.size) { of -> rule.holdouts[of].let { HoldoutUnit(it.holdout, it.unit) } }
         RuleTable(rule.id, rule.experiment, rule.phase?.toLong(), rule.epoch?.toLong(), holdouts)
     }
 

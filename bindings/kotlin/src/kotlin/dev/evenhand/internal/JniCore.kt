@@ -82,7 +82,7 @@ internal abstract class JniObject(@JvmField protected val handle: Long, free: Re
     }
 }
 
-private class JniEngine(handle: Long) : JniObject(handle, Jni::engineFree), CoreEngine {
+private class JniEngine(handle: Long) : JniObject(handle, { Jni.engineFree(it) }), CoreEngine {
     override fun addList(blob: ByteArray) {
         asked(Jni::engineAddList, Arguments().put(blob).bytes())
     }
@@ -92,7 +92,7 @@ private class JniEngine(handle: Long) : JniObject(handle, Jni::engineFree), Core
     override fun reportJson(): String = FfiConverterString.read(asked(Jni::engineReportJson))
 }
 
-private class JniContext(handle: Long) : JniObject(handle, Jni::contextFree), CoreContext {
+private class JniContext(handle: Long) : JniObject(handle, { Jni.contextFree(it) }), CoreContext {
     @JvmField
     val address: Long = handle
 
@@ -101,7 +101,7 @@ private class JniContext(handle: Long) : JniObject(handle, Jni::contextFree), Co
     }
 }
 
-private class JniSnapshot(handle: Long) : JniObject(handle, Jni::snapshotFree), CoreSnapshot {
+private class JniSnapshot(handle: Long) : JniObject(handle, { Jni.snapshotFree(it) }), CoreSnapshot {
     @JvmField
     val address: Long = handle
 
@@ -146,7 +146,7 @@ private class JniSnapshot(handle: Long) : JniObject(handle, Jni::snapshotFree), 
     }
 }
 
-private class JniSession(handle: Long) : JniObject(handle, Jni::sessionFree), CoreSession {
+private class JniSession(handle: Long) : JniObject(handle, { Jni.sessionFree(it) }), CoreSession {
     override fun decide(snapshot: CoreSnapshot, context: CoreContext, flag: Int, nowMs: Long): Long {
         val packed = Jni.decideBound(handle, (snapshot as JniSnapshot).address, (context as JniContext).address, flag, nowMs)
         keepAlive(context)

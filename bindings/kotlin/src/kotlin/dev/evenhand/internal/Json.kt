@@ -66,7 +66,7 @@ internal object Json {
             when {
                 unit == '"' || unit == '\\' -> out.append('\\').append(unit)
                 unit < ' ' -> escape(unit, out)
-                !unit.isSurrogate() -> out.append(unit)
+                !Character.isSurrogate(unit) -> out.append(unit)
                 unit.isHighSurrogate() && i < text.length && text[i].isLowSurrogate() -> out.append(unit).append(text[i++])
                 // A lone one has no UTF-8.
                 else -> escape(unit, out)

@@ -28,8 +28,9 @@ internal class Loop(
     private val log: Log,
     private val host: LoopHost,
 ) {
-    private val thread = daemon("evenhand-loop", ::run)
+    private val thread = daemon("evenhand-loop") { run() }
     private val kicked = AtomicBoolean()
+    private var headStart = 0L
 
     @Volatile
     private var stream: Server.OpenStream? = null
@@ -39,7 +40,11 @@ internal class Loop(
     var over: Boolean = false
         private set
 
-    fun start(): Unit = thread.start()
+    /** Begins; after `headStart`, so that what the first request loads doesn't compete with an application that can decide already. */
+    fun start(headStartNanos: Long) {
+        headStart = headStartNanos
+        thread.start()
+    }
 
     /** Asks the session soon; never inside the caller. */
     fun kick() {
@@ -47,6 +52,7 @@ internal class Loop(
     }
 
     private fun run() {
+        if (headStart > 0 && !kicked.get()) LockSupport.parkNanos(this, headStart)
         while (true) {
             kicked.set(false)
             val until = try {
@@ -180,8 +186,7 @@ internal class Loop(
         private const val RECOVERY_NANOS = 1_000_000_000L
 
         /** For requests, where the application gives no executor: daemon threads that end after five idle seconds. */
-        val requests: Executor by lazy {
+        val requests: Executor =
             ThreadPoolExecutor(0, Int.MAX_VALUE, 5, TimeUnit.SECONDS, SynchronousQueue()) { daemon("evenhand-request", it) }
-        }
     }
 }

@@ -1,12 +1,14 @@
 package dev.evenhand.internal
 
+import dev.evenhand.generated.LibraryChecksum
 import java.io.File
 import java.io.IOException
 import java.nio.file.FileAlreadyExistsException
 import java.nio.file.Files
+import java.nio.file.LinkOption.NOFOLLOW_LINKS
 import java.nio.file.Path
+import java.nio.file.Paths
 import java.nio.file.StandardCopyOption.ATOMIC_MOVE
-import java.nio.file.attribute.PosixFilePermission
 import java.nio.file.attribute.PosixFilePermissions
 
 /** Finds the native library, and decides by which way it is called. */
@@ -29,9 +31,15 @@ internal object Native {
 
     /** @throws IllegalStateException when no way leads to the library. */
     @JvmStatic
-    val core: Core by lazy(::choose)
+    val core: Core get() = chosen ?: choose()
 
-    private fun choose(): Core {
+    @Volatile
+    private var chosen: Core? = null
+
+    @Synchronized
+    private fun choose(): Core = chosen ?: way().also { chosen = it }
+
+    private fun way(): Core {
         when (val way = System.getProperty(WAY)) {
             null, "", "jni", "generated" -> if (way == "generated") return generated()
             else -> throw IllegalStateException("the system property $WAY is `$way`: set it to `jni` or `generated`, or leave it unset")
@@ -68,7 +76,7 @@ internal object Native {
 
     /** The platform, by the names that JNA has for the folders of a jar. */
     private fun platform(): String {
-        val system = System.getProperty("os.name").orEmpty().lowercase().substringBefore(' ')
+        val system = if (System.getProperty("os.name") == "Linux") "linux" else System.getProperty("os.name").orEmpty()
         val machine = when (val named = System.getProperty("os.arch").orEmpty()) {
             "amd64", "x86_64" -> "x86-64"
             "arm64" -> "aarch64"
@@ -79,18 +87,17 @@ internal object Native {
 
     /**
      * The library in a file: one for each content, below a folder of ours alone. Its name is the content's checksum, which the build
-     * has put beside it: to compute it here would take longer than all the rest.
+     * has written down: to compute it here would take longer than all the rest.
      */
     private fun extracted(): Path {
         val folder = platform()
-        val resource = "/$folder/lib$LIBRARY.so"
-        val checksum = javaClass.getResourceAsStream("$resource.sha256")?.use { it.readBytes().toString(Charsets.US_ASCII).trim() }
-            ?: throw IOException("the jar has no library for $folder")
+        val checksum = LibraryChecksum.of(folder) ?: throw IOException("the jar has no library for $folder")
         val home = ownFolder()
         val file = home.resolve("$checksum.so")
         if (Files.exists(file)) return file
         val fresh = Files.createTempFile(home, "new", ".so")
         try {
+            val resource = "/$folder/lib$LIBRARY.so"
             val source = javaClass.getResourceAsStream(resource) ?: throw IOException("the jar has no $resource")
             source.use { from -> Files.newOutputStream(fresh).use { into -> from.copyTo(into) } }
             // At once or not at all: whoever comes meanwhile sees a whole file, or none.
@@ -103,30 +110,22 @@ internal object Native {
 
     /** A folder that only this user can write: what lies in it is loaded and run. */
     private fun ownFolder(): Path {
-        val user = System.getProperty("user.name").orEmpty().filter { it.isLetterOrDigit() || it in "._-" }
-        val folder = File(System.getProperty("java.io.tmpdir"), "evenhand-$user").toPath()
-        val private = PosixFilePermissions.fromString("rwx------")
-        try {
-            Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(private))
-            return folder
-        } catch (_: FileAlreadyExistsException) {
-            if (isOurs(folder, private)) return folder
+        val temporary = Paths.get(System.getProperty("java.io.tmpdir"))
+        val user = Files.getAttribute(Paths.get("/proc/self"), "unix:uid") as Int
+        val folder = temporary.resolve("evenhand-$user")
+        if (!Files.exists(folder, NOFOLLOW_LINKS)) {
+            try {
+                Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")))
+            } catch (_: FileAlreadyExistsException) {
+                // Somebody was quicker; whoever it was, the next question is the same.
+            }
         }
-        // Somebody else's: a folder for this process alone.
-        val own = Files.createTempDirectory("evenhand-")
-        own.toFile().deleteOnExit()
-        return own
+        val found = Files.readAttributes(folder, "unix:mode,uid", NOFOLLOW_LINKS)
+        if (found["mode"] == OWN_FOLDER && found["uid"] == user) return folder
+        // Somebody else's, or open to others: a folder for this process alone.
+        return Files.createTempDirectory(temporary, "evenhand-").also { it.toFile().deleteOnExit() }
     }
 
-    private fun isOurs(folder: Path, private: Set<PosixFilePermission>): Boolean {
-        val nofollow = java.nio.file.LinkOption.NOFOLLOW_LINKS
-        if (!Files.isDirectory(folder, nofollow) || Files.getPosixFilePermissions(folder, nofollow) != private) return false
-        // Whoever may create a file in a folder of mode 0700 is its owner, or root, whom nothing would stop.
-        val probe = Files.createTempFile(folder, "probe", null)
-        return try {
-            Files.getOwner(probe) == Files.getOwner(folder, nofollow)
-        } finally {
-            Files.deleteIfExists(probe)
-        }
-    }
+    /** A folder, and 0700. */
+    private const val OWN_FOLDER = 0x41c0
 }

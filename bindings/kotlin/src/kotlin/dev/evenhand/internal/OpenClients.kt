@@ -15,7 +15,7 @@ internal object OpenClients {
 
     init {
         try {
-            Runtime.getRuntime().addShutdownHook(Thread(::closeAll, "evenhand-exit"))
+            Runtime.getRuntime().addShutdownHook(Thread({ closeAll() }, "evenhand-exit"))
         } catch (_: IllegalStateException) {
             // It is ending already.
         }

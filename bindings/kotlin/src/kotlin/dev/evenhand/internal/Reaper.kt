@@ -12,13 +12,13 @@ internal object Reaper {
     private val watched: MutableSet<Watch> = ConcurrentHashMap.newKeySet()
 
     init {
-        val thread = Thread(::reap, "evenhand-reaper")
+        val thread = Thread({ reap() }, "evenhand-reaper")
         thread.isDaemon = true
         thread.start()
     }
 
     /** Calls `free(address)` once `owner` is unreachable, or when it is asked to before. */
-    fun watch(owner: Any, address: Long, free: Free): Watch = Watch(owner, address, free).also(watched::add)
+    fun watch(owner: Any, address: Long, free: Free): Watch = Watch(owner, address, free).also { watched.add(it) }
 
     class Watch(owner: Any, private val address: Long, private val free: Free) : PhantomReference<Any>(owner, queue) {
         fun now() {

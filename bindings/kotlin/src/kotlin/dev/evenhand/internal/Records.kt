@@ -133,7 +133,7 @@ internal class Records private constructor() {
                     into.put(end++, (0xc0 or (code shr 6)).toByte())
                     into.put(end++, (0x80 or (code and 0x3f)).toByte())
                 }
-                !unit.isSurrogate() -> {
+                !Character.isSurrogate(unit) -> {
                     into.put(end++, (0xe0 or (code shr 12)).toByte())
                     into.put(end++, (0x80 or ((code shr 6) and 0x3f)).toByte())
                     into.put(end++, (0x80 or (code and 0x3f)).toByte())

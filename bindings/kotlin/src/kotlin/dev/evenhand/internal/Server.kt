@@ -43,14 +43,18 @@ internal class Server(url: String, private val key: String, private val timeoutM
         } catch (_: URISyntaxException) {
             null
         }
-        require(address != null && address.scheme?.lowercase() in SCHEMES && address.host != null) {
+        val scheme = address?.scheme?.lowercase()
+        require(address != null && (scheme == "http" || scheme == "https") && address.host != null) {
             "`url` is \"$url\": give the server's address, such as https://flags.example.com"
         }
         require(key.isNotEmpty() && key.all { it in '\u0021'..'\u007e' }) {
             "`key` must be the environment's server or client key, printable ASCII without blanks"
         }
         require(timeoutMs > 0) { "`timeoutMs` is $timeoutMs: give it a whole number of milliseconds from 1 up" }
-        base = url.substringBefore('#').substringBefore('?').trimEnd('/')
+        val path = address.rawPath.orEmpty()
+        var end = path.length
+        while (end > 0 && path[end - 1] == '/') end--
+        base = "$scheme://${address.rawAuthority}${path.substring(0, end)}"
     }
 
     fun manifest(etag: String?): Answer = ask("GET", "/v1/manifest/${URLEncoder.encode(key, "UTF-8")}", mapOf("If-None-Match" to etag), null)
@@ -174,7 +178,6 @@ internal class Server(url: String, private val key: String, private val timeoutM
     }
 
     private companion object {
-        val SCHEMES = setOf("http", "https")
         const val PIECE_BYTES = 16_384
 
         /** No manifest and no id list is larger; more than this is no answer of an Evenhand server. */

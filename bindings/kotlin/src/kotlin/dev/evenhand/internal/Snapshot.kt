@@ -10,6 +10,7 @@ import dev.evenhand.Reason
 import dev.evenhand.StickyRecord
 import dev.evenhand.generated.ForcedRow
 import dev.evenhand.generated.StickyRow
+import java.util.Collections
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicInteger
 import java.util.concurrent.atomic.AtomicLong
@@ -104,12 +105,12 @@ internal class Snapshot(private val core: CoreSnapshot, private val unusable: Un
 
     /** The values of a context in this snapshot's slots. */
     fun bound(context: Any): CoreContext =
-        if (context is Context) context.boundTo(this) else bind(attributes(context), emptyList(), emptyMap())
+        if (context is Context) context.boundTo(this) else bind(attributes(context), Collections.emptyList(), Collections.emptyMap())
 
     fun bind(attributes: Map<String, *>, sticky: List<StickyRecord>, forced: Map<String, String>): CoreContext =
         Records.borrow { records ->
             val length = records.write(this.attributes, attributes, unusable)
-            core.bind(records, length, sticky.mapNotNull(::row), forced.mapNotNull { (flag, variation) -> row(flag, variation) })
+            core.bind(records, length, sticky.mapNotNull { row(it) }, forced.mapNotNull { (flag, variation) -> row(flag, variation) })
         }
 
     /** A context for decisions of this snapshot alone: of a caller's map it has what the snapshot's flags can ask for. */

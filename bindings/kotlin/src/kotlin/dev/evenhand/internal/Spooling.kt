@@ -1,6 +1,8 @@
 package dev.evenhand.internal
 
 import java.io.File
+import java.io.FileInputStream
+import java.io.IOException
 import java.security.SecureRandom
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicLong
@@ -69,5 +71,23 @@ internal class Spooling(private val session: CoreSession, private val log: Log) 
     }
 }
 
-/** 16 fresh bytes of the system's randomness. */
-internal fun entropy(): ByteArray = ByteArray(16).also(SecureRandom()::nextBytes)
+/**
+ * 16 fresh bytes of the system's randomness: straight from the system, because Java's way to it takes longer than all the rest before
+ * the first decision.
+ */
+internal fun entropy(): ByteArray {
+    val bytes = ByteArray(16)
+    try {
+        FileInputStream("/dev/urandom").use { source ->
+            var filled = 0
+            while (filled < bytes.size) {
+                val read = source.read(bytes, filled, bytes.size - filled)
+                if (read < 0) throw IOException("it ends")
+                filled += read
+            }
+        }
+    } catch (_: IOException) {
+        SecureRandom().nextBytes(bytes)
+    }
+    return bytes
+}

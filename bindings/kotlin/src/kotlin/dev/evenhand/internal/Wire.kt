@@ -2,16 +2,25 @@ package dev.evenhand.internal
 
 import dev.evenhand.generated.FfiConverter
 import dev.evenhand.generated.FfiConverterTypeNativeError
+import java.nio.BufferOverflowException
 import java.nio.ByteBuffer
 
 /** The arguments of a cold call, one behind the other, as uniffi's generated converters write them (big endian). */
 internal class Arguments {
-    private var buffer = ByteBuffer.allocate(64)
+    private var buffer = ByteBuffer.allocate(256)
 
     fun <T> put(converter: FfiConverter<T, *>, value: T): Arguments {
-        // More than it takes, where it is text.
-        converter.write(value, room(converter.allocationSize(value).toLong()))
-        return this
+        while (true) {
+            val begin = buffer.position()
+            try {
+                converter.write(value, buffer)
+                return this
+            } catch (_: BufferOverflowException) {
+                // Asking the converter for the size loads far more classes than this costs, and few values are so large.
+                buffer.position(begin)
+                room(buffer.remaining() + 1L)
+            }
+        }
     }
 
     fun put(number: Long): Arguments {
@@ -52,7 +61,7 @@ internal class Arguments {
         return buffer
     }
 
-    fun bytes(): ByteArray = if (buffer.hasRemaining()) buffer.array().copyOf(buffer.position()) else buffer.array()
+    fun bytes(): ByteArray = java.util.Arrays.copyOf(buffer.array(), buffer.position())
 
     internal companion object {
         @JvmField
