@@ -1,5 +1,5 @@
 // What needs no server: a panic, odd texts, a closed client, stores, memory, many tasks at a time.
-//     InProcess small|full FIGURES.json
+//     InProcess small|full FIGURES.json [WORD…]      only proofs whose name has one of the words
 import Evenhand
 import Foundation
 
@@ -20,7 +20,8 @@ let proofs: [(String, @Sendable () async throws -> String)] = [
     ("memory stays flat", memory),
     ("eight tasks decide while two update", concurrent),
 ]
-for (name, prove) in proofs {
+let words = CommandLine.arguments.dropFirst(3)
+for (name, prove) in proofs where words.isEmpty || words.contains(where: name.contains) {
     do {
         let detail = try await prove()
         print("  \(name)\(detail.isEmpty ? "" : " (\(detail))")")
