@@ -98,8 +98,8 @@ public class Decision internal constructor(
             if (exposed == 0 || rule == null) return emptyList()
             val held = ((packed ushr HELD_SHIFT) and HELD_MASK).toInt() - 1
             return rule.holdouts.indices.filter { at -> (exposed ushr at) and 1 == 1 }.map { at ->
-                val (holdout, unit) = rule.holdouts[at]
-                HoldoutExposure(holdout, if (at == held) Arm.HELD else Arm.OPEN, unit)
+                val of = rule.holdouts[at]
+                HoldoutExposure(of.holdout, if (at == held) Arm.HELD else Arm.OPEN, of.unit)
             }
         }
 

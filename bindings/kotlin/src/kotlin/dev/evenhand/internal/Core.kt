@@ -3,11 +3,9 @@ package dev.evenhand.internal
 import dev.evenhand.generated.BucketRow
 import dev.evenhand.generated.DiagnosticRow
 import dev.evenhand.generated.EngineSettings
-import dev.evenhand.generated.FlagTablesRow
 import dev.evenhand.generated.ForcedRow
 import dev.evenhand.generated.NextAction
 import dev.evenhand.generated.SessionSettings
-import dev.evenhand.generated.SnapshotInfo
 import dev.evenhand.generated.StickyRow
 import dev.evenhand.generated.TelemetryRow
 import dev.evenhand.generated.TrackedEvent
@@ -16,7 +14,7 @@ import java.nio.ByteBuffer
 
 /**
  * The native library, however it is reached: [JniCore] by JNI, [GeneratedCore] by uniffi's generated classes over JNA. Records and
- * errors (`NativeException`) are the generated ones on both ways. Native objects are freed when nobody holds them any more.
+ * errors (`NativeException`) are the generated ones on both ways, but for those that every start reads (Facts.kt). Native objects are freed when nobody holds them any more.
  */
 internal interface Core {
     /** `jni` or `generated`. */
@@ -42,11 +40,11 @@ internal interface CoreEngine {
 }
 
 internal interface CoreSnapshot {
-    fun info(): SnapshotInfo
+    fun facts(): SnapshotFacts
 
     /** −1: there is none. */
     fun flagIndex(key: String): Int
-    fun flagTables(flag: Int): FlagTablesRow
+    fun flagFacts(flag: Int): FlagFacts
     fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long
 
     /** All flags, by their index. */

@@ -1,9 +1,9 @@
 package dev.evenhand.internal
 
+import dev.evenhand.FlagType
 import dev.evenhand.generated.BucketRow
 import dev.evenhand.generated.DiagnosticRow
 import dev.evenhand.generated.EngineSettings
-import dev.evenhand.generated.FlagTablesRow
 import dev.evenhand.generated.ForcedRow
 import dev.evenhand.generated.NativeContext
 import dev.evenhand.generated.NativeEngine
@@ -11,10 +11,10 @@ import dev.evenhand.generated.NativeSession
 import dev.evenhand.generated.NativeSnapshot
 import dev.evenhand.generated.NextAction
 import dev.evenhand.generated.SessionSettings
-import dev.evenhand.generated.SnapshotInfo
 import dev.evenhand.generated.StickyRow
 import dev.evenhand.generated.TelemetryRow
 import dev.evenhand.generated.TrackedEvent
+import dev.evenhand.generated.ValueType
 import dev.evenhand.generated.VerifiedOverride
 import dev.evenhand.generated.bucketOf
 import dev.evenhand.generated.panicForTests
@@ -77,11 +77,26 @@ private class GeneratedSnapshot(@JvmField val snapshot: NativeSnapshot) : CoreSn
     @JvmField
     val at = Pointer(snapshot.address().toLong())
 
-    override fun info(): SnapshotInfo = snapshot.info()
+    override fun facts(): SnapshotFacts {
+        val info = snapshot.info()
+        val types = Array(info.flags.size) { at -> type(info.flags[at].valueType) }
+        val keys = Array(info.flags.size) { at -> info.flags[at].key }
+        val attributes = info.attributes.toTypedArray()
+        return SnapshotFacts(info.environment, info.generation.toLong(), info.version.toLong(), attributes, keys, types)
+    }
 
     override fun flagIndex(key: String): Int = snapshot.flagIndex(key)
 
-    override fun flagTables(flag: Int): FlagTablesRow = snapshot.flagTables(flag.toUInt())
+    override fun flagFacts(flag: Int): FlagFacts {
+        val tables = snapshot.flagTables(flag.toUInt())
+        val variations = tables.variations.map { VariationTable(it.key, it.valueJson) }
+        val rules = tables.rules.map { rule ->
+            val holdouts = rule.holdouts.map { HoldoutUnit(it.holdout, it.unit) }
+            RuleTable(rule.id, rule.experiment, rule.phase?.toLong(), rule.epoch?.toLong(), holdouts.toTypedArray())
+        }
+        val attributes = IntArray(tables.attributes.size) { at -> tables.attributes[at].toInt() }
+        return FlagFacts(type(tables.valueType), variations.toTypedArray(), rules.toTypedArray(), attributes)
+    }
 
     override fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long {
         val packed = JnaHot.evenhand_mobile_evaluate_bound(at, (context as GeneratedContext).at, flag, nowMs)
@@ -109,6 +124,15 @@ private class GeneratedSnapshot(@JvmField val snapshot: NativeSnapshot) : CoreSn
         GeneratedContext(snapshot.bind(records.bytes(length), sticky, forced))
 
     override fun explain(key: String, context: CoreContext, nowMs: Long): String = snapshot.explainJson(key, context.native(), nowMs)
+}
+
+private fun type(type: ValueType?): FlagType? = when (type) {
+    null -> null
+    ValueType.BOOL -> FlagType.BOOL
+    ValueType.STRING -> FlagType.STRING
+    ValueType.INT -> FlagType.INT
+    ValueType.FLOAT -> FlagType.FLOAT
+    ValueType.JSON -> FlagType.JSON
 }
 
 private class GeneratedSession(private val session: NativeSession) : CoreSession {

@@ -9,31 +9,25 @@ import dev.evenhand.generated.FfiConverterDouble
 import dev.evenhand.generated.FfiConverterMapStringString
 import dev.evenhand.generated.FfiConverterOptionalString
 import dev.evenhand.generated.FfiConverterOptionalTypeStickyRow
-import dev.evenhand.generated.FfiConverterSequenceString
 import dev.evenhand.generated.FfiConverterSequenceTypeDiagnosticRow
 import dev.evenhand.generated.FfiConverterSequenceTypeForcedRow
 import dev.evenhand.generated.FfiConverterSequenceTypeStickyRow
 import dev.evenhand.generated.FfiConverterString
 import dev.evenhand.generated.FfiConverterTypeBucketRow
-import dev.evenhand.generated.FfiConverterTypeEngineSettings
-import dev.evenhand.generated.FfiConverterTypeFlagTablesRow
 import dev.evenhand.generated.FfiConverterTypeNextAction
-import dev.evenhand.generated.FfiConverterTypeSessionSettings
-import dev.evenhand.generated.FfiConverterTypeSnapshotInfo
 import dev.evenhand.generated.FfiConverterTypeTelemetryRow
 import dev.evenhand.generated.FfiConverterTypeTrackedEvent
 import dev.evenhand.generated.FfiConverterTypeVerifiedOverride
-import dev.evenhand.generated.FlagTablesRow
 import dev.evenhand.generated.ForcedRow
 import dev.evenhand.generated.NextAction
 import dev.evenhand.generated.SessionSettings
-import dev.evenhand.generated.SnapshotInfo
 import dev.evenhand.generated.StickyRow
 import dev.evenhand.generated.TelemetryRow
 import dev.evenhand.generated.TrackedEvent
 import dev.evenhand.generated.VerifiedOverride
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.Collections
 
 /** The library by JNI. */
 internal class JniCore : Core {
@@ -42,21 +36,21 @@ internal class JniCore : Core {
     override fun addressOf(buffer: ByteBuffer): Long = Jni.addressOf(buffer)
 
     override fun engine(settings: EngineSettings): CoreEngine =
-        JniEngine(opened(Jni.engineNew(Arguments().put(FfiConverterTypeEngineSettings, settings).bytes())).long)
+        JniEngine(opened(Jni.engineNew(Arguments().put(settings).bytes())).long)
 
     override fun session(settings: SessionSettings, entropy: ByteArray, nowMs: Long): CoreSession {
-        val arguments = Arguments().put(FfiConverterTypeSessionSettings, settings).put(entropy).put(nowMs)
+        val arguments = Arguments().put(settings).put(entropy).put(nowMs)
         return JniSession(opened(Jni.sessionNew(arguments.bytes())).long)
     }
 
     override fun bucketOf(salt: String, unit: String): BucketRow {
-        val arguments = Arguments().put(FfiConverterString, salt).put(FfiConverterString, unit)
+        val arguments = Arguments().put(salt).put(unit)
         return FfiConverterTypeBucketRow.read(opened(Jni.bucketOf(arguments.bytes())))
     }
 
     override fun verifyOverrideToken(token: String, keys: Map<String, String>, environment: String, nowMs: Long): VerifiedOverride {
-        val arguments = Arguments().put(FfiConverterString, token).put(FfiConverterMapStringString, keys)
-            .put(FfiConverterString, environment).put(nowMs)
+        val arguments = Arguments().put(token).put(FfiConverterMapStringString, keys)
+            .put(environment).put(nowMs)
         return FfiConverterTypeVerifiedOverride.read(opened(Jni.verifyOverrideToken(arguments.bytes())))
     }
 
@@ -105,12 +99,11 @@ private class JniSnapshot(handle: Long) : JniObject(handle, { Jni.snapshotFree(i
     @JvmField
     val address: Long = handle
 
-    override fun info(): SnapshotInfo = FfiConverterTypeSnapshotInfo.read(asked(Jni::snapshotInfo))
+    override fun facts(): SnapshotFacts = snapshotFacts(asked(Jni::snapshotInfo))
 
-    override fun flagIndex(key: String): Int = asked(Jni::snapshotFlagIndex, Arguments().put(FfiConverterString, key).bytes()).int
+    override fun flagIndex(key: String): Int = asked(Jni::snapshotFlagIndex, Arguments().put(key).bytes()).int
 
-    override fun flagTables(flag: Int): FlagTablesRow =
-        FfiConverterTypeFlagTablesRow.read(asked(Jni::snapshotFlagTables, Arguments().put(flag).bytes()))
+    override fun flagFacts(flag: Int): FlagFacts = flagFacts(asked(Jni::snapshotFlagTables, Arguments().put(flag).bytes()))
 
     override fun evaluate(context: CoreContext, flag: Int, nowMs: Long): Long {
         val packed = Jni.evaluateBound(address, (context as JniContext).address, flag, nowMs)
@@ -141,7 +134,7 @@ private class JniSnapshot(handle: Long) : JniObject(handle, { Jni.snapshotFree(i
     }
 
     override fun explain(key: String, context: CoreContext, nowMs: Long): String {
-        val arguments = Arguments().put(FfiConverterString, key).put((context as JniContext).address).put(nowMs)
+        val arguments = Arguments().put(key).put((context as JniContext).address).put(nowMs)
         return FfiConverterString.read(asked(Jni::snapshotExplainJson, arguments.bytes())).also { keepAlive(context) }
     }
 }
@@ -171,7 +164,7 @@ private class JniSession(handle: Long) : JniObject(handle, { Jni.sessionFree(it)
 
     override fun snapshot(): CoreSnapshot? = asked(Jni::sessionSnapshot).long.let { if (it == 0L) null else JniSnapshot(it) }
 
-    override fun unitTypes(): List<String> = FfiConverterSequenceString.read(asked(Jni::sessionUnitTypes))
+    override fun unitTypes(): List<String> = texts(asked(Jni::sessionUnitTypes))
 
     override fun expose(context: CoreContext, flag: Int, packed: Long, nowMs: Long): Int {
         val arguments = Arguments().put((context as JniContext).address).put(flag).put(packed).put(nowMs)
@@ -208,7 +201,7 @@ private class JniSession(handle: Long) : JniObject(handle, { Jni.sessionFree(it)
     }
 
     override fun fetchFailed(ticket: ULong, text: String, nowMs: Long) {
-        asked(Jni::sessionFetchFailed, Arguments().put(ticket.toLong()).put(FfiConverterString, text).put(nowMs).bytes())
+        asked(Jni::sessionFetchFailed, Arguments().put(ticket.toLong()).put(text).put(nowMs).bytes())
     }
 
     override fun streamResponse(ticket: ULong, status: Int, retryAfter: String?, nowMs: Long) {
@@ -228,7 +221,7 @@ private class JniSession(handle: Long) : JniObject(handle, { Jni.sessionFree(it)
     }
 
     override fun batchFailed(ticket: ULong, text: String, nowMs: Long) {
-        asked(Jni::sessionBatchFailed, Arguments().put(ticket.toLong()).put(FfiConverterString, text).put(nowMs).bytes())
+        asked(Jni::sessionBatchFailed, Arguments().put(ticket.toLong()).put(text).put(nowMs).bytes())
     }
 
     private fun answered(ticket: ULong, status: Int, retryAfter: String?): Arguments =
@@ -250,7 +243,11 @@ private class JniSession(handle: Long) : JniObject(handle, { Jni.sessionFree(it)
     override fun restore(spool: ByteArray, entropy: ByteArray, nowMs: Long): Long =
         asked(Jni::sessionRestore, Arguments().put(spool).put(entropy).put(nowMs).bytes()).long
 
-    override fun takeDiagnostics(): List<DiagnosticRow> = FfiConverterSequenceTypeDiagnosticRow.read(asked(Jni::sessionTakeDiagnostics))
+    override fun takeDiagnostics(): List<DiagnosticRow> {
+        val answer = asked(Jni::sessionTakeDiagnostics)
+        // Nearly always; the converter then needs not be loaded.
+        return if (answer.getInt(answer.position()) == 0) Collections.emptyList() else FfiConverterSequenceTypeDiagnosticRow.read(answer)
+    }
 
     override fun telemetry(nowMs: Long): TelemetryRow =
         FfiConverterTypeTelemetryRow.read(asked(Jni::sessionTelemetry, Arguments().put(nowMs).bytes()))

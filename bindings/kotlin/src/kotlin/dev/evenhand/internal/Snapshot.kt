@@ -24,23 +24,23 @@ internal class Snapshot(private val core: CoreSnapshot, private val unusable: Un
     @JvmField
     val id: Long = snapshots.incrementAndGet()
 
-    private val info = core.info()
+    private val facts = core.facts()
 
     @JvmField
-    val version: Long = info.version.toLong()
-    private val attributes = Array(info.attributes.size) { at -> Asked(at, info.attributes[at]) }
+    val version: Long = facts.version
+    private val attributes = Array(facts.attributes.size) { at -> Asked(at, facts.attributes[at]) }
     private val byKey = ConcurrentHashMap<String, Any>()
     private val unknown = AtomicInteger()
 
     /** All flags by their index, each read when it is first needed. */
-    private val byIndex = arrayOfNulls<FlagTable>(info.flags.size)
+    private val byIndex = arrayOfNulls<FlagTable>(facts.keys.size)
 
-    val manifest: ManifestInfo get() = ManifestInfo(info.environment, info.generation.toLong(), version)
+    val manifest: ManifestInfo get() = ManifestInfo(facts.environment, facts.generation, version)
 
     /** Up to here a context that is bound to it can be used: that does not keep it alive. */
     fun keep(): Unit = keepAlive(core)
 
-    fun flags(): List<FlagInfo> = info.flags.map { FlagInfo(it.key, flagType(it.valueType)) }
+    fun flags(): List<FlagInfo> = facts.keys.mapIndexed { at, key -> FlagInfo(key, facts.types[at]) }
 
     /** Evaluates a flag; with a queue, its exposures go there. `context` is a [Context] or a map. */
     fun evaluate(key: String, context: Any, options: EvaluateOptions?, type: FlagType?, queue: Queue?): Decision {
@@ -83,7 +83,7 @@ internal class Snapshot(private val core: CoreSnapshot, private val unusable: Un
             val packed = core.evaluateAll(bound, now, byIndex.size)
             val decisions = LinkedHashMap<String, Decision>(packed.size * 2)
             for (at in packed.indices) {
-                val key = info.flags[at].key
+                val key = facts.keys[at]
                 decisions[key] = Decision(key, packed[at], version, byIndex[at] ?: read(at), given)
             }
             return decisions
@@ -94,7 +94,7 @@ internal class Snapshot(private val core: CoreSnapshot, private val unusable: Un
     }
 
     fun defaults(reason: Reason): Map<String, Decision> =
-        info.flags.associateTo(LinkedHashMap()) { it.key to Decision.callersDefault(it.key, reason, version) }
+        facts.keys.associateTo(LinkedHashMap()) { it to Decision.callersDefault(it, reason, version) }
 
     @Suppress("UNCHECKED_CAST")
     fun explain(key: String, context: Any, options: EvaluateOptions?): Map<String, Any?> {
@@ -144,7 +144,7 @@ internal class Snapshot(private val core: CoreSnapshot, private val unusable: Un
     }
 
     private fun read(index: Int): FlagTable = synchronized(byIndex) {
-        byIndex[index] ?: FlagTable(this, index, core.flagTables(index), attributes).also { byIndex[index] = it }
+        byIndex[index] ?: FlagTable(this, index, core.flagFacts(index), attributes).also { byIndex[index] = it }
     }
 
     private companion object {
