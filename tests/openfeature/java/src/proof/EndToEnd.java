@@ -5,6 +5,7 @@ import static proof.Checks.eventually;
 import static proof.Checks.that;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.evenhand.Change;
 import dev.evenhand.Client;
 import dev.evenhand.ClientOptions;
@@ -176,7 +177,9 @@ public final class EndToEnd {
 
     private static void changesAreHeard() throws Exception {
         OpenFeatureAPI api = OpenFeatureAPI.createIsolated();
-        Client own = new Client(served());
+        // Nothing is sent before somebody asks for it.
+        Client own = new Client(at(shop.url(), shop.key(), options -> options.setFlushIntervalMs(3_600_000L)));
+        int exposures = shop.rows("$exposure");
         api.setProviderAndWait(new EvenhandProvider(own));
         var client = api.getClient();
         List<EventDetails> changes = new CopyOnWriteArrayList<>();
@@ -195,6 +198,7 @@ public final class EndToEnd {
         eventually(() -> client.getStringDetails("checkout", "mine", user("watcher")).getReason(), "SPLIT", "and back");
         equal(client.getStringValue("checkout", "mine", user("watcher")), before.getValue(), "with the same variation");
         api.shutdown();
+        eventually(() -> shop.rows("$exposure"), exposures + 1, "the end of the provider delivers");
         // A client that was handed in is its owner's.
         equal(own.decide("checkout", Map.of("user_id", "watcher")).getValue(), before.getValue(), "it goes on");
         that(own.track("still-open", Map.of("user_id", "watcher")) != null, "and is open", "closed");
@@ -237,7 +241,9 @@ public final class EndToEnd {
         }
         provider.getClient().updateManifest(Files.readString(MANIFEST.toPath()));
         eventually(client::getProviderState, ProviderState.READY, "it becomes ready");
-        eventually(() -> List.copyOf(events), List.of("PROVIDER_ERROR", "PROVIDER_READY"), "the events");
+        eventually("both events", () -> events.size() > 1);
+        Thread.sleep(100);
+        equal(List.copyOf(events), List.of("PROVIDER_ERROR", "PROVIDER_READY"), "the events");
         equal(client.getBooleanValue("boolean-flag", false), true, "and decides");
         api.shutdown();
     }
@@ -290,12 +296,23 @@ public final class EndToEnd {
         return provider.getClient().telemetry().getExposures().getQueued();
     }
 
-    /** Structures are the SDK's own; numbers keep what they are; a number that an int does not hold is not exposed as one. */
+    /** Structures are the SDK's own, numbers keep what they are, and what can't be handed out is not exposed. */
     private static void values() throws Exception {
         OpenFeatureAPI api = OpenFeatureAPI.createIsolated();
         EvenhandProvider provider = bootstrapped(options -> {}, options -> {});
         api.setProviderAndWait(provider);
         var client = api.getClient();
+        ObjectNode manifest = (ObjectNode) new ObjectMapper().readTree(MANIFEST);
+        ObjectNode flags = (ObjectNode) manifest.get("flags");
+        experiment(flags, "huge-split-flag", "int", 1L << 40);
+        experiment(flags, "bare-split-flag", "json", 5L);
+        manifest.put("version", 8);
+        provider.getClient().updateManifest(manifest.toString());
+        equal(client.getIntegerDetails("huge-split-flag", 1, user("u1")).getErrorCode(), ErrorCode.TYPE_MISMATCH, "no int, in an experiment");
+        equal(client.getObjectDetails("bare-split-flag", new Value(), user("u1")).getErrorCode(), ErrorCode.TYPE_MISMATCH, "no structure");
+        equal(queued(provider), 0L, "what was not handed out is not exposed");
+        equal(client.getLongValue("huge-split-flag", 1L, user("u1")), 1L << 40, "what was");
+        equal(queued(provider), 1L, "is");
         var structure = client.getObjectValue("object-flag", new Value()).asStructure();
         equal(
                 structure.asObjectMap(),
@@ -310,6 +327,16 @@ public final class EndToEnd {
         equal(client.getStringDetails(null, "mine").getErrorCode(), ErrorCode.GENERAL, "no key");
         equal(client.getStringValue(null, "mine"), "mine", "and nothing thrown");
         api.shutdown();
+    }
+
+    /** A flag that draws as `split-flag` does, with one value for both arms. */
+    private static void experiment(ObjectNode flags, String key, String type, long value) {
+        ObjectNode flag = flags.get("split-flag").deepCopy();
+        flag.put("type", type);
+        for (var variation : flag.get("variations")) ((ObjectNode) variation).put("value", value);
+        ObjectNode rule = (ObjectNode) flag.get("rules").get(0);
+        rule.put("id", "rule-" + key).put("experiment", key);
+        flags.set(key, flag);
     }
 
     private static void attributes() throws Exception {
