@@ -38,12 +38,24 @@ public final class Context: Sendable, ExpressibleByDictionaryLiteral {
         let snapshot: Int64
         let native: NativeContext
         let address: Int
+        /// The same for the snapshot before: one context may serve two clients in turn.
+        let other: Bound?
 
-        init(_ native: NativeContext, to snapshot: Int64) {
+        init(_ native: NativeContext, to snapshot: Int64, other: Bound?) {
             self.snapshot = snapshot
             self.native = native
+            self.other = other
             address = Int(truncatingIfNeeded: native.address())
         }
+
+        @inline(__always)
+        func found(_ snapshot: Int64) -> Bound? {
+            if self.snapshot == snapshot { return self }
+            if let other, other.snapshot == snapshot { return other }
+            return nil
+        }
+
+        var alone: Bound { other == nil ? self : Bound(native, to: snapshot, other: nil) }
     }
 
     public init(_ attributes: Attributes, sticky: [StickyRecord] = [], forced: [String: String] = [:]) {
@@ -61,23 +73,22 @@ public final class Context: Sendable, ExpressibleByDictionaryLiteral {
     /// Hands the values bound to the snapshot to `body`, or nil where it isn't worth while yet: at a first decision.
     @inline(__always)
     func withBound<Answer>(to snapshot: Snapshot, _ body: (UnsafeRawPointer?) throws -> Answer) throws -> Answer {
-        if let bound = cell.value {
-            if bound.snapshot == snapshot.id { return try withExtendedLifetime(bound) { try body(UnsafeRawPointer(bitPattern: bound.address)) } }
-        } else if plain, cell.mark(snapshot.id) != snapshot.id {
-            return try body(nil)
+        if let bound = cell.value?.found(snapshot.id) {
+            return try withExtendedLifetime(bound) { try body(UnsafeRawPointer(bitPattern: bound.address)) }
         }
+        if plain, cell.mark(snapshot.id) != snapshot.id { return try body(nil) }
         let bound = try bind(to: snapshot)
         return try withExtendedLifetime(bound) { try body(UnsafeRawPointer(bitPattern: bound.address)) }
     }
 
     /// The values bound to the snapshot.
     func bound(to snapshot: Snapshot) throws -> NativeContext {
-        if let bound = cell.value, bound.snapshot == snapshot.id { return bound.native }
+        if let bound = cell.value?.found(snapshot.id) { return bound.native }
         return try bind(to: snapshot).native
     }
 
     private func bind(to snapshot: Snapshot) throws -> Bound {
-        let bound = Bound(try snapshot.bind(self), to: snapshot.id)
+        let bound = Bound(try snapshot.bind(self), to: snapshot.id, other: cell.value?.alone)
         cell.replace(bound)
         return bound
     }

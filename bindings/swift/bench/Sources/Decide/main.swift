@@ -88,6 +88,10 @@ let measured: [(name: String, times: Int, bar: Double?, call: (Int) -> Void)] = 
         "evaluate, a literal of 3 attributes", 2_000, 1_500,
         { keep(engine.evaluate(flag($0), ["id": "u-1", "country": "US", "device": "mobile"]).variation) }
     ),
+    (
+        "evaluate, Context kept, two clients in turn", 2_000, nil,
+        { keep(($0 & 1 == 0 ? engine.evaluate(flag($0), contexts[user($0 >> 1)]) : client.evaluate(flag($0), contexts[user($0 >> 1)]))) }
+    ),
     ("decide, Context kept, exposure known", 2_000, nil, { keep(client.decide(flags[$0 % 20], contexts[$0 % 100])) }),
     ("evaluateAll of 200, Context kept", 50, nil, { keep(engine.evaluateAll(contexts[$0 % 1_000])) }),
     ("evaluateAll of 200, and all variations read", 50, nil, { for one in engine.evaluateAll(contexts[$0 % 1_000]) { keep(one.variation) } }),
