@@ -136,8 +136,11 @@ final class ClientCore: @unchecked Sendable {
     func close(timeoutMs: Int) async {
         beginClose(timeoutMs: timeoutMs)
         // The end comes by itself; the limit is for a machine that stands still.
-        _ = await waiters.until(timeoutMs + 10_000, never: { false }) { [self] in ended.value != 0 }
+        _ = await waiters.until(Self.bounded(timeoutMs) + 10_000, never: { false }) { [self] in ended.value != 0 }
     }
+
+    /// A time to wait that can be added to others: from 0 to a month.
+    private static func bounded(_ timeoutMs: Int) -> Int { min(max(0, timeoutMs), 2_592_000_000) }
 
     /// Something was queued.
     func notice() {
@@ -150,13 +153,14 @@ final class ClientCore: @unchecked Sendable {
     func beginClose(timeoutMs: Int) {
         guard closing.exchange(1) == 0 else { return }
         let now = nowMs()
+        let timeoutMs = Self.bounded(timeoutMs)
         do {
-            try session.shutdown(nowMs: now, deadlineMs: now + Int64(max(0, timeoutMs)))
+            try session.shutdown(nowMs: now, deadlineMs: now + Int64(timeoutMs))
         } catch {
             logger.tell(.error, "fault", "the client could not be closed in order: \(said(error))")
         }
         loop.kick()
-        loop.queue.asyncAfter(deadline: .now() + .milliseconds(max(0, timeoutMs) + 1_000)) { [weak loop] in loop?.finish() }
+        loop.queue.asyncAfter(deadline: .now() + .milliseconds(timeoutMs + 1_000)) { [weak loop] in loop?.finish() }
     }
 
     /// The loop has ended.

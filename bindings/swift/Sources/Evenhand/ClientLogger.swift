@@ -26,6 +26,13 @@ public struct LogEntry: Sendable {
     public let message: String
     /// How often it happened in a row.
     public let times: Int
+
+    public init(level: LogLevel, code: String, message: String, times: Int = 1) {
+        self.level = level
+        self.code = code
+        self.message = message
+        self.times = times
+    }
 }
 
 /// Where a client tells what happens to it. Called from any thread; be quick.
@@ -44,7 +51,8 @@ public struct DefaultLogger: ClientLogger {
         let log = os.Logger(subsystem: "dev.evenhand", category: "client")
         if entry.level == .error { log.error("\(text, privacy: .public)") } else { log.warning("\(text, privacy: .public)") }
         #else
-        FileHandle.standardError.write(Data("evenhand: \(text)\n".utf8))
+        // Not `write(_:)`, which ends the process where standard error is closed.
+        try? FileHandle.standardError.write(contentsOf: Data("evenhand: \(text)\n".utf8))
         #endif
     }
 }

@@ -120,6 +120,25 @@ func tracked() async throws -> String {
     return ""
 }
 
+func limits() async throws -> String {
+    // Standard error is closed: the default logger ends nothing.
+    let kept = dup(2)
+    close(2)
+    DefaultLogger().log(LogEntry(level: .error, code: "c", message: "nobody reads this"))
+    dup2(kept, 2)
+    close(kept)
+    // Times beyond every clock.
+    let open = try client(manifest()) { $0.timeoutMs = .max }
+    try check(await open.ready(timeoutMs: .max), "it is ready")
+    try check(await open.flush(timeoutMs: .min), "nothing has to be sent")
+    try check(open.evaluate("flag-0", ["user_id": "u"], now: .max).reason == .split, "the last moment is one")
+    try check(open.evaluate("flag-0", ["user_id": "u"], now: .min).reason == .split, "so is the first")
+    await open.close(timeoutMs: .max)
+    let again = try client(manifest())
+    await again.close(timeoutMs: .min)
+    return ""
+}
+
 func stores() async throws -> String {
     let folder = try temporary()
     defer { try? FileManager.default.removeItem(at: folder) }

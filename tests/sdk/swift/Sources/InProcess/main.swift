@@ -15,6 +15,7 @@ let proofs: [(String, @Sendable () async throws -> String)] = [
     ("a closed client says so, decides on, and takes no event that nobody would send", closedClient),
     ("changes are heard once, and end with the client", changes),
     ("events that are taken, and those that are not", tracked),
+    ("a closed standard error, and times beyond every clock", limits),
     ("sticky stores, overrides", stores),
     ("a client that is let go of ends by itself; spools of the dead are taken over", letGo),
     ("memory stays flat", memory),
