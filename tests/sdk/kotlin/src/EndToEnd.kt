@@ -1,5 +1,6 @@
 // The client against a running server: each event counted once, kill switches seen, outages survived.   EndToEndKt small|full FIGURES
 import com.fasterxml.jackson.databind.node.ObjectNode
+import dev.evenhand.Change
 import dev.evenhand.Client
 import dev.evenhand.ClientOptions
 import dev.evenhand.FileStickyStore
@@ -260,7 +261,7 @@ fun main(arguments: Array<String>) {
                 overrides = mapOf("checkout" to "treatment")
             }
             val forced = client.decide("checkout", user("u"))
-            check(forced.reason == Reason.OVERRIDE && forced.value == "b", "an override of the options holds", forced)
+            check(forced.reason == Reason.OVERRIDE && forced.value == "b", "an override of the options holds", "$forced ${client.lastError?.stackTraceToString()}")
             client.override("checkout", null)
             check(client.decide("checkout", user("u")).reason == Reason.SPLIT, "and ends", "")
             client.close(50)
@@ -309,10 +310,22 @@ fun main(arguments: Array<String>) {
         eventually("its purchases arrive", world::conversions) { it == before + 1 }
     }
 
-    proofs.add("a denied key is told") {
-        val client = Client(world.url, "wrong") { logger = listening }
+    proofs.add("a denied key is told, to the logger and to who listens; so are manifests and the end") {
+        val client = Client(world.url, "wrong") {
+            logger = listening
+            bootstrap = manifest(1).toByteArray()
+        }
+        val changes = CopyOnWriteArrayList<Change>()
+        val ended = CopyOnWriteArrayList<Change>()
+        client.onChange { changes.add(it) }
+        client.onChange { ended.add(it) }.close()
         eventually("the denial is told", { told.any { "manifest_denied" in it } }) { it }
+        client.updateManifest(manifest(2))
         client.close(50)
+        val all = setOf(Change.DENIED, Change.MANIFEST, Change.FRESH, Change.CLOSED)
+        eventually("denied, another manifest, which is fresh, closed", { changes.toSet() }) { it == all }
+        check(ended.isEmpty(), "nobody hears who has stopped listening", ended)
+        check(client.denial != null, "and why", client.denial)
     }
 
     proofs.run { System.err.println("${world.log}\n${told.takeLast(20).joinToString("\n")}") }

@@ -58,6 +58,7 @@ public class Client(options: ClientOptions) : AutoCloseable {
 
     /** Guards what is read from the session together: the snapshot, its number and the unit types. */
     private val changing = ReentrantLock()
+    @Volatile
     private var snapshots = 0L
 
     @Volatile
@@ -362,7 +363,8 @@ public class Client(options: ClientOptions) : AutoCloseable {
 
     private fun state(): ClientState {
         val row = session.telemetry(System.currentTimeMillis())
-        return ClientState(row.snapshots.toLong(), row.manifestConfirmations.toLong(), row.stale, queue == null)
+        // The session may have one more than this client has taken over: who hears of a manifest is to find it in use.
+        return ClientState(snapshots, row.manifestConfirmations.toLong(), row.stale, queue == null)
     }
 
     /** Waits for the first manifest; false when it did not come in time, or the client was closed. */
@@ -454,9 +456,9 @@ public class Client(options: ClientOptions) : AutoCloseable {
         changing.withLock {
             val counted = session.snapshots()
             if (counted != snapshots) {
-                snapshots = counted
                 session.snapshot()?.let { snapshot = Snapshot(it, unusable) }
                 unitTypes = session.unitTypes().ifEmpty { DEFAULT_UNIT_TYPES }
+                snapshots = counted
             }
         }
         // What came now would be held for ever: nobody sends it, and the spool is written.

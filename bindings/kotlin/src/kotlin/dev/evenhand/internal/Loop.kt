@@ -154,11 +154,12 @@ internal class Loop(
                 action.lastEventId,
                 action.idleTimeoutMs,
                 object : StreamEvents {
-                    @Volatile
                     private var answered = false
+                    private var open = false
 
                     override fun answered(status: Int, retryAfter: String?) {
                         answered = true
+                        open = status in 200..299
                         reported { session.streamResponse(ticket, status, retryAfter, System.currentTimeMillis()) }
                     }
 
@@ -166,9 +167,9 @@ internal class Loop(
 
                     override fun ended(error: Throwable?) = reported {
                         val now = System.currentTimeMillis()
-                        if (answered) {
+                        if (open) {
                             session.streamClosed(ticket, now)
-                        } else {
+                        } else if (!answered) {
                             session.fetchFailed(ticket, error?.let(::said) ?: "the connection was closed", now)
                         }
                     }

@@ -17,7 +17,7 @@ internal class Answer(
     @JvmField val body: ByteArray,
 )
 
-/** What a stream tells. */
+/** What a stream tells, on one thread. */
 internal interface StreamEvents {
     fun answered(status: Int, retryAfter: String?)
 
