@@ -43,6 +43,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 
@@ -70,6 +71,7 @@ public final class EndToEnd {
         proofs.put("attributes", EndToEnd::attributes);
         proofs.put("OpenFeature's telemetry", EndToEnd::telemetry);
         proofs.put("many threads", EndToEnd::manyThreads);
+        proofs.put("many changes", EndToEnd::manyChanges);
         proofs.put("listeners", EndToEnd::listeners);
         shop = new Shop();
         try (Shop open = shop) {
@@ -419,6 +421,24 @@ public final class EndToEnd {
         for (Thread thread : threads) thread.join();
         equal(failure.get(), null, "what failed");
         that(seen.size() > 5 && possible.containsAll(seen), "each value is of its manifest", seen);
+        api.shutdown();
+    }
+
+    /** No change is lost, however closely it follows what the client's own loop does after the last one. */
+    private static void manyChanges() throws Exception {
+        OpenFeatureAPI api = OpenFeatureAPI.createIsolated();
+        EvenhandProvider provider = bootstrapped(options -> {}, options -> {});
+        api.setProviderAndWait(provider);
+        AtomicInteger changes = new AtomicInteger();
+        api.onProviderConfigurationChanged(details -> changes.incrementAndGet());
+        String manifest = Files.readString(MANIFEST.toPath());
+        for (int version = 8; version < 508; version++) {
+            int before = changes.get();
+            provider.getClient().updateManifest(manifest.replace("\"version\": 7", "\"version\": " + version));
+            long end = System.nanoTime() + 5_000_000_000L;
+            while (changes.get() == before) that(System.nanoTime() < end, "a change is told, to version " + version, before + " before");
+        }
+        equal(api.getClient().getProviderState(), ProviderState.READY, "it is ready all the time");
         api.shutdown();
     }
 

@@ -88,7 +88,7 @@ public class EvenhandProvider private constructor(
             this.client = client
             told = null
             outcome = settled
-            if (watch == null) watch = client.onChange(::changed)
+            if (watch == null) watch = client.onChange { changed(client, it) }
             client
         }
         if (client.manifest == null && client.denial == null) settled.await(readyTimeoutMs, TimeUnit.MILLISECONDS)
@@ -126,12 +126,12 @@ public class EvenhandProvider private constructor(
         }
     }
 
-    /** On a thread of the client, one at a time. */
-    private fun changed(change: Change): Unit = synchronized(life) {
-        if (watch == null) return
+    /** On a thread of the client, one at a time; also one that was already under way when the provider was shut down, and set again. */
+    private fun changed(of: Client, change: Change): Unit = synchronized(life) {
+        if (watch == null || of !== client) return
         val before = had
         if (change == Change.MANIFEST) {
-            had = client?.manifest
+            had = of.manifest
             known = Known(null, null)
         }
         if (change == Change.MANIFEST || change == Change.DENIED || change == Change.CLOSED) outcome.countDown()
@@ -141,7 +141,8 @@ public class EvenhandProvider private constructor(
                 ready()
                 if (before != null && before != had) events.tell(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, "a new manifest is in use")
             }
-            Change.FRESH -> ready()
+            // Without a manifest it is not ready yet: that is told next.
+            Change.FRESH -> if (had != null) ready()
             Change.STALE -> tell(ProviderEvent.PROVIDER_STALE, STALE)
             Change.DENIED -> tell(ProviderEvent.PROVIDER_ERROR, DENIED, if (had == null) ErrorCode.PROVIDER_FATAL else ErrorCode.GENERAL)
             Change.CLOSED -> tell(ProviderEvent.PROVIDER_ERROR, CLOSED, ErrorCode.GENERAL)
