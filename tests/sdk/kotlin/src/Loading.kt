@@ -1,6 +1,7 @@
 // How the library is found and loaded: which way is taken, where one is missing, and what is said.   LoadingKt FIGURES
 import java.io.File
 import java.nio.file.Files
+import java.nio.file.Paths
 import java.nio.file.attribute.PosixFilePermissions
 
 private fun way(vararg options: String, path: String = System.getProperty("java.class.path"), task: String = "way"): String {
@@ -27,10 +28,11 @@ fun main(arguments: Array<String>) {
 
     proofs.add("a folder that others can write is not trusted") {
         val shared = File(scratch, "shared").apply { mkdir() }
-        val folder = File(shared, "evenhand-${System.getProperty("user.name")}").apply { mkdir() }
+        val folder = File(shared, "evenhand-${Files.getAttribute(Paths.get("/proc/self"), "unix:uid")}").apply { mkdir() }
         Files.setPosixFilePermissions(folder.toPath(), PosixFilePermissions.fromString("rwxrwxrwx"))
         check(way("-Djava.io.tmpdir=$shared") == "jni SPLIT", "it is unpacked elsewhere", "")
         check(folder.list()!!.isEmpty(), "and not in there", folder.list()?.toList())
+        check(shared.list()!!.toList() == listOf(folder.name), "what was unpacked is gone", shared.list()?.toList())
     }
 
     proofs.add("without JNA on the class path everything works by JNI") {

@@ -92,7 +92,7 @@ internal object Native {
     private fun extracted(): Path {
         val folder = platform()
         val checksum = LibraryChecksum.of(folder) ?: throw IOException("the jar has no library for $folder")
-        val home = ownFolder()
+        val home = ownFolder("$checksum.so")
         val file = home.resolve("$checksum.so")
         if (Files.exists(file)) return file
         val fresh = Files.createTempFile(home, "new", ".so")
@@ -109,7 +109,7 @@ internal object Native {
     }
 
     /** A folder that only this user can write: what lies in it is loaded and run. */
-    private fun ownFolder(): Path {
+    private fun ownFolder(file: String): Path {
         val temporary = Paths.get(System.getProperty("java.io.tmpdir"))
         val user = Files.getAttribute(Paths.get("/proc/self"), "unix:uid") as Int
         val folder = temporary.resolve("evenhand-$user")
@@ -123,7 +123,11 @@ internal object Native {
         val found = Files.readAttributes(folder, "unix:mode,uid", NOFOLLOW_LINKS)
         if (found["mode"] == OWN_FOLDER && found["uid"] == user) return folder
         // Somebody else's, or open to others: a folder for this process alone.
-        return Files.createTempDirectory(temporary, "evenhand-").also { it.toFile().deleteOnExit() }
+        val own = Files.createTempDirectory(temporary, "evenhand-")
+        // Removed in the opposite order.
+        own.toFile().deleteOnExit()
+        own.resolve(file).toFile().deleteOnExit()
+        return own
     }
 
     /** A folder, and 0700. */

@@ -17,7 +17,7 @@ private const val NOT_USABLE = -1
 internal class Asked(@JvmField val index: Int, @JvmField val name: String)
 
 /**
- * Attributes as the native half reads them (docs of the format: bindings/mobile): records in one direct buffer in the machine's byte
+ * Attributes as the native half reads them (core/eval/src/flat.rs): records in one direct buffer in the machine's byte
  * order, each a multiple of eight bytes. Written here, not fetched one by one through JNI, where each would cost a call back.
  *
  * Each thread has its own and writes into it anew for every decision.
@@ -37,8 +37,7 @@ internal class Records private constructor() {
     /** The bytes themselves, behind what stands there. */
     fun copyTo(into: ByteBuffer, length: Int) {
         val view = buffer.duplicate()
-        view.position(0)
-        view.limit(length)
+        cut(view, length)
         into.put(view)
     }
 
@@ -177,12 +176,11 @@ internal class Records private constructor() {
     }
 
     private fun grow(end: Int) {
+        require(end <= MAX_BYTES) { "the attributes of one decision take more than $MAX_BYTES bytes: pass fewer or shorter lists" }
         var capacity = buffer.capacity()
         while (capacity < end) capacity *= 2
         val grown = direct(capacity)
-        val old = buffer.duplicate()
-        old.clear()
-        grown.duplicate().put(old)
+        grown.duplicate().put(buffer.duplicate())
         replace(grown)
     }
 
@@ -193,6 +191,7 @@ internal class Records private constructor() {
 
     internal companion object {
         private const val INITIAL_BYTES = 2_048
+        private const val MAX_BYTES = 1 shl 30
 
         /** One with more is given back: a thread that once saw long lists must not hold hundreds of megabytes. */
         private const val KEPT_BYTES = 262_144

@@ -5,6 +5,7 @@ import dev.evenhand.generated.EngineSettings
 import dev.evenhand.generated.FfiConverter
 import dev.evenhand.generated.FfiConverterTypeNativeError
 import dev.evenhand.generated.SessionSettings
+import java.nio.Buffer
 import java.nio.BufferOverflowException
 import java.nio.ByteBuffer
 
@@ -23,7 +24,7 @@ internal class Arguments {
                 return this
             } catch (_: BufferOverflowException) {
                 // Asking the converter for the size loads far more classes than this costs, and few values are so large.
-                buffer.position(begin)
+                move(buffer, begin)
                 room(buffer.remaining() + 1L)
             }
         }
@@ -86,7 +87,8 @@ internal class Arguments {
             val wanted = buffer.position() + bytes
             require(wanted <= Int.MAX_VALUE) { "a call into the library takes at most 2 GB" }
             val grown = ByteBuffer.allocate(maxOf(wanted.toInt(), minOf(buffer.capacity() * 2L, Int.MAX_VALUE.toLong()).toInt()))
-            buffer.flip()
+            cut(buffer, buffer.position())
+            move(buffer, 0)
             buffer = grown.put(buffer)
         }
         return buffer
@@ -98,6 +100,16 @@ internal class Arguments {
         @JvmField
         val NONE = ByteArray(0)
     }
+}
+
+// By Buffer's own methods: Android has those of ByteBuffer, which return one, only since API 29.
+
+internal fun move(buffer: Buffer, position: Int) {
+    buffer.position(position)
+}
+
+internal fun cut(buffer: Buffer, limit: Int) {
+    buffer.limit(limit)
 }
 
 /** The answer of a cold call, behind its first byte; what that one says is thrown. */
