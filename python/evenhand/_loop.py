@@ -107,8 +107,9 @@ class Loop(Session):
 
     def _state(self) -> State:
         found = self.telemetry()
-        snapshots, confirmations = found["snapshots"], found["manifest_confirmations"]
-        return State(snapshots, confirmations, self._changes.denials, found["stale"], self._over)
+        # Not the session's count: whoever hears of a manifest finds it in use.
+        in_use, confirmations = self._snapshot_in_use(), found["manifest_confirmations"]
+        return State(in_use, confirmations, self._changes.denials, found["stale"], self._over)
 
     def _close_now(self, timeout: float) -> None:
         # A second caller waits for the first.

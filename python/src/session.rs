@@ -277,6 +277,11 @@ impl Session {
         ))
     }
 
+    /// Which snapshot decides: the session may have a newer one, about to be put in use.
+    fn _snapshot_in_use(&self) -> u64 {
+        self.snapshots.load(Ordering::Relaxed)
+    }
+
     /// Takes back a spool; how many events came with it.
     fn _restore(slf: &Bound<'_, Self>, spool: &[u8], entropy: &[u8]) -> PyResult<usize> {
         let entropy = entropy_of(entropy)?;
