@@ -3,6 +3,7 @@
 
 They run against the server of EVENHAND_URL and EVENHAND_KEY; what is added to them is what a program has around its lines, and one that says what came out.
 """
+
 import re
 import sys
 from pathlib import Path
@@ -33,7 +34,9 @@ def main() -> None:
         f"public static void main(String[] arguments) {{\n{body}\nSystem.out.println(layout);\n}}\n}}\n"
     )
     imports, body = parts(text, "kotlin")
-    (directory / "KotlinStart.kt").write_text(f"package readme\n\n{imports}\n\nfun main() {{\n{body}\nprintln(layout)\n}}\n")
+    (directory / "KotlinStart.kt").write_text(
+        f"package readme\n\n{imports}\n\nfun main() {{\n{body}\nprintln(layout)\n}}\n"
+    )
 
 
 if __name__ == "__main__":
