@@ -14,6 +14,7 @@ def play(world: World) -> None:
         world.api("POST", f"{P}/metrics", {"key": key, "kind": kind, "event": {"event_name": "purchase"}})
     world.experiment("price-test", "price", metrics=[{"metric": "buyers", "role": "primary"}, {"metric": "revenue", "role": "secondary"}])
     world.act("price-test", "start")
+    world.equal(world.results("price-test")["phase"], 1, "results are there as soon as the start is answered")
     exposures = world.eventually(lambda: world.decide({"user_id": "b-0"}, "price")["price"], lambda found: found["reason"] == "SPLIT", "the experiment runs") and {
         unit: world.decide({"user_id": unit}, "price")["price"]["exposure"] for unit in [f"b-{number}" for number in range(100)]}
     start = now_ms()

@@ -13,6 +13,7 @@ def play(world: World) -> None:
         world.flag(f"flag-{name}")
         world.experiment(f"layered-{name}", f"flag-{name}", layer={"layer": "page", "slots": 500})
         world.act(f"layered-{name}", "start")
+        world.equal(world.results(f"layered-{name}")["phase"], 1, "results are there as soon as the start is answered")
     world.experiment("search-test", "search", targeting={"all": [{"op": "str_in", "attr": "country", "values": ["DE", "FR"]}, {"op": "semver_gte", "attr": "app_version", "value": "2.0.0"}]})
     world.act("search-test", "start")
     file = world.directory / "manifest.json"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
@@ -18,6 +18,8 @@ pub struct Platform {
     manage: Arc<Manage>,
     config: Config,
     pipelines: RwLock<BTreeMap<String, Pipeline>>,
+    /// One at a time: of two the one with the older catalog must not come last.
+    following: Mutex<()>,
     /// One for all environments.
     memory: MemoryBudget,
 }
@@ -29,14 +31,17 @@ impl Platform {
             manage,
             config,
             pipelines: RwLock::new(BTreeMap::new()),
+            following: Mutex::new(()),
             memory: MemoryBudget::default(),
         };
         platform.follow_catalog()?;
         Ok(platform)
     }
 
-    /// Gives every pipeline the newest catalog; opens those of new environments. Called at each change of definitions.
+    /// Gives every pipeline the newest catalog; opens those of new environments. Called at each change of definitions, and by whoever
+    /// misses in a pipeline what may have been defined a moment ago.
     pub fn follow_catalog(&self) -> Result<(), String> {
+        let _one_at_a_time = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         for (environment, phases) in &self.manage.catalog().environments {
             let pipeline = self
                 .open_or_get(environment)

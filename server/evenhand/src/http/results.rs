@@ -104,6 +104,13 @@ struct ResultsParameters {
     confidence: Option<f64>,
 }
 
+/// The phases of an experiment or holdout that its environment's pipeline knows.
+fn phases_of(app: &App, environment: &str, experiment: &str) -> Result<Vec<u32>, HttpError> {
+    let catalog = pipeline(app, environment)?.catalog();
+    let of = catalog.experiments.iter().filter(|e| e.id == experiment);
+    Ok(of.map(|e| e.phase).collect())
+}
+
 /// Results of one phase of an experiment or holdout.
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{experiment}/results", tag = "results",
     params(("environment" = String, Path), ("experiment" = String, Path, description = "Key of the experiment or holdout"), ResultsParameters),
@@ -113,14 +120,14 @@ async fn results(
     Path((environment, experiment)): Path<(String, String)>,
     QueryOf(asked): QueryOf<ResultsParameters>,
 ) -> Result<Json<ExperimentResults>, HttpError> {
+    let mut phases = phases_of(&app, &environment, &experiment).unwrap_or_default();
+    if phases.is_empty() || asked.phase.is_some_and(|phase| !phases.contains(&phase)) {
+        // Whoever has just started it asks before the pipelines have heard.
+        let following = app.clone();
+        blocking(move || following.platform.follow_catalog().map_err(HttpError::internal)).await?;
+        phases = phases_of(&app, &environment, &experiment)?;
+    }
     let pipeline = pipeline(&app, &environment)?;
-    let phases = pipeline
-        .catalog()
-        .experiments
-        .iter()
-        .filter(|e| e.id == experiment)
-        .map(|e| e.phase)
-        .collect::<Vec<_>>();
     let newest = phases.iter().max().copied();
     let phase = asked.phase.or(newest).filter(|p| phases.contains(p)).ok_or_else(|| {
         let what = match (newest, asked.phase) {
