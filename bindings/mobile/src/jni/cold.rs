@@ -79,14 +79,10 @@ calls! {
     Java_dev_evenhand_internal_Jni_snapshotInfo(snapshot: NativeSnapshot, _a) => Value(snapshot.info()?);
     Java_dev_evenhand_internal_Jni_snapshotFlagIndex(snapshot: NativeSnapshot, a) => Value(snapshot.flag_index(a.value()?)?);
     Java_dev_evenhand_internal_Jni_snapshotFlagTables(snapshot: NativeSnapshot, a) => Value(snapshot.flag_tables(a.value()?)?);
-    Java_dev_evenhand_internal_Jni_snapshotEvaluateRecords(snapshot: NativeSnapshot, a) =>
-        Value(snapshot.evaluate_records(a.value()?, a.value()?, a.value()?)?);
     Java_dev_evenhand_internal_Jni_snapshotBind(snapshot: NativeSnapshot, a) =>
         Value(handle(snapshot.bind(a.value()?, a.value()?, a.value()?)?));
     Java_dev_evenhand_internal_Jni_snapshotExplainJson(snapshot: NativeSnapshot, a) =>
         Value(snapshot.explain_json(a.value()?, a.object::<NativeContext>()?, a.value()?)?);
-
-    Java_dev_evenhand_internal_Jni_contextEvaluateAll(context: NativeContext, a) => Value(context.evaluate_all(a.value()?)?);
 
     Java_dev_evenhand_internal_Jni_sessionNext(session: NativeSession, a) => Value(session.next(a.value()?)?);
     Java_dev_evenhand_internal_Jni_sessionWakes(session: NativeSession, _a) => Value(session.wakes()?);
@@ -102,8 +98,6 @@ calls! {
     Java_dev_evenhand_internal_Jni_sessionCountEvaluations(session: NativeSession, a) => session.count_evaluations(a.value()?)?;
     Java_dev_evenhand_internal_Jni_sessionUpdateManifest(session: NativeSession, a) =>
         session.update_manifest(a.value()?, a.value()?)?;
-    Java_dev_evenhand_internal_Jni_sessionProvideList(session: NativeSession, a) =>
-        Value(session.provide_list(a.value()?, a.value()?)?);
     Java_dev_evenhand_internal_Jni_sessionManifestResponse(session: NativeSession, a) =>
         session.manifest_response(a.value()?, a.value()?, a.value()?, a.value()?, a.value()?, a.value()?)?;
     Java_dev_evenhand_internal_Jni_sessionListResponse(session: NativeSession, a) =>

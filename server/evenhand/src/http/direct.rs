@@ -54,7 +54,7 @@ impl Service<Request<Body>> for Direct {
             let start = Instant::now();
             let answer = assign(&app, request).await;
             let response = answer.unwrap_or_else(IntoResponse::into_response);
-            app.metrics.answered(PATH, response.status(), start.elapsed());
+            app.metrics.answered_directly(response.status(), start.elapsed());
             Ok(response)
         })
     }
