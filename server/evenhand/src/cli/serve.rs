@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use evenhand_manage::{ADMIN_TOKEN_FILE, KEYS_FILE, Manage, ManageConfig};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::connect::Client;
@@ -96,6 +97,7 @@ impl Serve {
 }
 
 async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
+    let mut stop = StopSignals::listen()?;
     let opening = config.clone();
     let opened = tokio::task::spawn_blocking(move || open(&opening))
         .await
@@ -124,7 +126,7 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
     }
     let (closing, closed) = tokio::sync::watch::channel(false);
     tokio::spawn(async move {
-        asked_to_stop().await;
+        stop.received().await;
         let _server_gone = closing.send(true);
     });
     let wanted = u64::from(config.max_connections.get()) + FILES_BESIDE_CONNECTIONS;
@@ -185,18 +187,26 @@ fn run_demo(base: &str, dir: &std::path::Path, visitors: u32) -> Result<(), Stri
     demo::live::visitors_forever(base, key, visitors)
 }
 
-async fn asked_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// The signals that end the process. Made before anybody can know that it runs: a signal that comes while its listener is being set up is
+/// neither fatal nor heard (seen: a SIGTERM right after the first answer left the process running for good).
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<StopSignals, String> {
+        let listen = |kind| signal(kind).map_err(|e| format!("can't listen for the signals that end the process: {e}"));
+        Ok(StopSignals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
     }
 }
