@@ -1,0 +1,1 @@
+//! Analytics in ClickHouse: raw events, unit histories, aggregates.

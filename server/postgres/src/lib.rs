@@ -1,0 +1,1 @@
+//! Definitions in PostgreSQL, and the feed of what was committed.

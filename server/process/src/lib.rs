@@ -1,0 +1,1 @@
+//! The stream processor: from Kafka to ClickHouse.

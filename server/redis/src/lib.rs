@@ -1,0 +1,1 @@
+//! The manifest cache, announcements and shared rate limits in Redis.
