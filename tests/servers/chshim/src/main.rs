@@ -1,2 +1,56 @@
-//! HTTP in front of the ClickHouse engine as a library. Tests only.
-fn main() {}
+//! `evenhand-chshim LIBRARY PORT DATA_DIR`: the HTTP interface of ClickHouse over the engine as a library (`libchdb.so`, of npm).
+//!
+//! For tests only: the engine is the real one (tables, types, `FINAL`, materialized views, errors), the server around it is not. One
+//! query runs at a time; users, quotas, settings in the URL, sessions, replication and the native protocol are not there. What
+//! ClickHouse's own Rust client needs is: `?query=`, `?database=`, `?default_format=`, parameters (in the URL or as a form), inserts as
+//! a stream of rows, compressed frames both ways, and the error code in a header.
+//!
+//! Never make a table of the Kafka engine in it: the library can't, leaves the table's metadata behind, and never opens that directory
+//! again.
+
+mod engine;
+mod frames;
+mod http;
+
+use std::{process::ExitCode, sync::Arc};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [library, port, directory] = arguments.as_slice() else {
+        eprintln!("usage: evenhand-chshim LIBRARY PORT DATA_DIR");
+        return ExitCode::from(2);
+    };
+    match run(library, port, directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("evenhand-chshim: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(library: &str, port: &str, directory: &str) -> Result<(), String> {
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("{port:?} is no port: a whole number from 1 to 65535 is meant"))?;
+    let engine = Arc::new(engine::Engine::open(library, directory)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no async runtime: {error}"))?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|error| format!("can't listen on 127.0.0.1:{port}: {error}"))?;
+        // The engine took the signal handlers of the process when it was opened; these come after it and win.
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(|error| format!("can't listen for SIGTERM: {error}"))?;
+        tokio::select! {
+            served = axum::serve(listener, http::router(Arc::clone(&engine))) => served.map_err(|error| error.to_string()),
+            _ = terminated.recv() => Ok(()),
+        }
+    })?;
+    engine.close();
+    Ok(())
+}
