@@ -78,10 +78,7 @@ impl Serve {
     }
 
     fn configuration(&self) -> Result<Config, String> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+        let mut config = Config::read(self.config.as_deref())?;
         if let Some(dir) = &self.data_dir {
             config.data_dir.clone_from(dir);
         }
