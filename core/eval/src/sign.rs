@@ -12,6 +12,8 @@ pub enum Purpose {
     Manifest,
     /// The payload of an override token.
     Override,
+    /// What a node of a deployment needs of an environment, as one of its nodes hands it to another. SDKs never see one.
+    Bundle,
 }
 
 impl Purpose {
@@ -19,6 +21,7 @@ impl Purpose {
         match self {
             Self::Manifest => b"evenhand-manifest-v1\n",
             Self::Override => b"evenhand-override-v1\n",
+            Self::Bundle => b"evenhand-bundle-v1\n",
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::{Arm, EventSelector, Experiment, Metric, MetricKind, MetricRole};
 use crate::model::{INSTALLATION, Model};
 use crate::state::{ExperimentState, FlagState, Phase};
@@ -14,7 +16,7 @@ pub struct Catalog {
 }
 
 /// One phase of an experiment, or a holdout (one phase, variations `open` and `held`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CatalogPhase {
     /// The experiment's or holdout's key.
     pub experiment: String,
@@ -41,7 +43,7 @@ pub struct CatalogPhase {
 }
 
 /// A variation of a phase.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogVariation {
     /// Its key.
     pub variation: String,
@@ -54,7 +56,7 @@ pub struct CatalogVariation {
 }
 
 /// A metric of a phase.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CatalogMetric {
     /// Its key.
     pub metric: String,
@@ -78,28 +80,33 @@ pub struct CatalogMetric {
 pub fn of(model: &Model) -> Catalog {
     let environments = model.environments.scope(INSTALLATION).map(|environment| {
         let (environment, project) = (&environment.body.key, &environment.body.project);
-        let mut phases: Vec<CatalogPhase> = model
-            .experiments
-            .scope(project)
-            .filter_map(|experiment| {
-                Some((
-                    &experiment.body,
-                    &model.experiment_states.get(environment, &experiment.body.key)?.body,
-                ))
-            })
-            .flat_map(|(experiment, state)| {
-                state
-                    .phases
-                    .iter()
-                    .map(move |phase| experiment_phase(model, project, environment, experiment, state, phase))
-            })
-            .collect();
-        phases.extend(holdouts(model, project, environment));
-        (environment.clone(), phases)
+        (environment.clone(), of_environment(model, project, environment))
     });
     Catalog {
         environments: environments.collect(),
     }
+}
+
+/// The phases of one environment.
+pub fn of_environment(model: &Model, project: &str, environment: &str) -> Vec<CatalogPhase> {
+    let mut phases: Vec<CatalogPhase> = model
+        .experiments
+        .scope(project)
+        .filter_map(|experiment| {
+            Some((
+                &experiment.body,
+                &model.experiment_states.get(environment, &experiment.body.key)?.body,
+            ))
+        })
+        .flat_map(|(experiment, state)| {
+            state
+                .phases
+                .iter()
+                .map(move |phase| experiment_phase(model, project, environment, experiment, state, phase))
+        })
+        .collect();
+    phases.extend(holdouts(model, project, environment));
+    phases
 }
 
 fn experiment_phase(

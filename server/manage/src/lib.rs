@@ -5,9 +5,11 @@
 
 mod act;
 mod author;
+pub mod bundle;
 pub mod catalog;
 pub mod definition;
 mod edit;
+pub mod follower;
 mod http;
 mod idlist;
 mod lifecycle;
@@ -29,7 +31,9 @@ mod validate;
 mod worker;
 mod writer;
 
+pub use bundle::{BundleError, BundleOrder, NodeBundle, OpenedBundle};
 pub use catalog::Catalog;
+pub use follower::{FollowerConfig, Taken, Trust, TrustedKeys};
 pub use http::{Admin, ApiError, ErrorBody, ErrorDetail, openapi};
 pub use lifecycle::{ActionParameters, ExperimentAction};
 pub use manage::{ADMIN_TOKEN_FILE, KEYS_FILE, KeyInfo, Manage, ManageConfig};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -11,10 +11,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::author;
+use crate::bundle::Made;
 use crate::catalog::{self, Catalog};
 use crate::definition::{Environment, Project, Workspace};
 use crate::edit::Edit;
-use crate::model::{INSTALLATION, Model};
+use crate::follower::Following;
+use crate::model::{INSTALLATION, Lists, Model};
 use crate::problem::{ManageError, Result};
 use crate::publish::Published;
 use crate::secrets::{self, SigningKeys};
@@ -63,6 +65,8 @@ type PublishedSender = watch::Sender<Option<Arc<Published>>>;
 pub struct Shared {
     config: ManageConfig,
     model: ArcSwap<Model>,
+    /// The model and the number of the audit record it came with, as one: what bundles are numbered by.
+    revised: ArcSwap<(u64, Arc<Model>)>,
     keys: ArcSwap<HashMap<[u8; 32], KeyInfo>>,
     signing: ArcSwap<SigningKeys>,
     published: RwLock<BTreeMap<String, PublishedSender>>,
@@ -70,10 +74,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn new(config: ManageConfig) -> Self {
+    pub(crate) fn new(config: ManageConfig) -> Self {
         Self {
             config,
             model: ArcSwap::default(),
+            revised: ArcSwap::default(),
             keys: ArcSwap::default(),
             signing: ArcSwap::default(),
             published: RwLock::default(),
@@ -96,21 +101,34 @@ impl Shared {
             .collect()
     }
 
-    /// Makes a stored change visible: the model, the API keys, the manifests.
-    pub fn put_in_force(&self, model: &Model, signing: &SigningKeys, manifests: Vec<Published>) {
-        self.keys.store(Arc::new(api_keys(model)));
+    /// Makes a stored change visible: the model as of audit record `revision`, the API keys, the manifests.
+    pub fn put_in_force(&self, model: &Model, revision: u64, signing: &SigningKeys, manifests: Vec<Published>) {
+        let model = Arc::new(model.clone());
+        self.keys.store(Arc::new(api_keys(&model)));
         self.signing.store(Arc::new(signing.clone()));
-        self.model.store(Arc::new(model.clone()));
-        if !manifests.is_empty() {
-            let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-            for manifest in manifests {
-                let sender = published
-                    .entry(manifest.environment.clone())
-                    .or_insert_with(|| watch::Sender::new(None));
-                sender.send_replace(Some(Arc::new(manifest)));
-            }
+        self.model.store(Arc::clone(&model));
+        for manifest in manifests {
+            self.publish(manifest);
         }
+        // After the manifests: a bundle may hold a newer manifest than its revision says, never an older one.
+        self.revised.store(Arc::new((revision, model)));
         self.catalog.send_modify(|changes| *changes += 1);
+    }
+
+    /// Makes what a bundle brought visible: what lists there are, one manifest, the API keys of all environments.
+    pub fn put_bundle_in_force(&self, lists: Model, manifest: Published, keys: HashMap<[u8; 32], KeyInfo>) {
+        self.model.store(Arc::new(lists));
+        self.publish(manifest);
+        self.keys.store(Arc::new(keys));
+        self.catalog.send_modify(|changes| *changes += 1);
+    }
+
+    fn publish(&self, manifest: Published) {
+        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        let sender = published
+            .entry(manifest.environment.clone())
+            .or_insert_with(|| watch::Sender::new(None));
+        sender.send_replace(Some(Arc::new(manifest)));
     }
 }
 
@@ -138,7 +156,8 @@ fn api_keys(model: &Model) -> HashMap<[u8; 32], KeyInfo> {
     keys
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes from 64 hex digits.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     for (index, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
@@ -146,12 +165,20 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// The management side of one data directory.
+/// The two threads that know the store.
+struct Workers {
+    writer: Worker<Writer>,
+    reader: Worker<Box<dyn DefinitionStore>>,
+}
+
+/// The management side of one data directory; or, as long as it has no store, what follows the bundles of others (`Manage::follower`).
 pub struct Manage {
     shared: Arc<Shared>,
     admin_token: [u8; 32],
-    writer: Worker<Writer>,
-    reader: Worker<Box<dyn DefinitionStore>>,
+    /// None of a follower, until it is made full.
+    workers: OnceLock<Workers>,
+    following: Option<Following>,
+    made: Mutex<BTreeMap<String, Made>>,
 }
 
 impl std::fmt::Debug for Manage {
@@ -172,32 +199,64 @@ impl Manage {
         })?;
         let admin_token = secrets::admin_token(&dir.join(ADMIN_TOKEN_FILE))?;
         let database = dir.join("definitions.sqlite");
-        let mut store = SqliteStore::open(&database)?;
-        let loaded = store.load()?;
-        let keys_path = dir.join("signing-keys.json");
         let shared = Arc::new(Shared::new(config));
-        let mut writer = Writer {
-            store: Box::new(store),
-            model: loaded.model,
-            head: loaded.head,
-            keys: SigningKeys::read(&keys_path)?,
-            keys_path,
-            heads_path: dir.join("published-heads.json"),
-            shared: Arc::clone(&shared),
-            fingerprints: BTreeMap::new(),
-        };
-        writer.restore(&loaded.published)?;
-        writer.raise_after_restored_backup()?;
+        let mut writer = writer(Box::new(SqliteStore::open(&database)?), dir, &shared)?;
         if writer.model.environments.count(INSTALLATION) == 0 {
             first_start(&mut writer, &dir.join(KEYS_FILE))?;
         }
         let reader: Box<dyn DefinitionStore> = Box::new(SqliteStore::open(&database)?);
-        Ok(Arc::new(Self {
+        let manage = Self::without_store(shared, Sha256::digest(admin_token.as_bytes()).into(), None);
+        manage.give_store(writer, reader)?;
+        Ok(Arc::new(manage))
+    }
+
+    /// All but the store.
+    pub(crate) fn without_store(shared: Arc<Shared>, admin_token: [u8; 32], following: Option<Following>) -> Self {
+        Self {
             shared,
-            admin_token: Sha256::digest(admin_token.as_bytes()).into(),
+            admin_token,
+            workers: OnceLock::new(),
+            following,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Starts the threads of a store whose contents are in force already. From here on it is a management node.
+    pub(crate) fn give_store(&self, writer: Writer, reader: Box<dyn DefinitionStore>) -> Result<()> {
+        let workers = Workers {
             writer: Worker::start("evenhand-changes", writer)?,
             reader: Worker::start("evenhand-history", reader)?,
-        }))
+        };
+        self.workers
+            .set(workers)
+            .map_err(|_| ManageError::Store("this node has a store already; restart it to give it another".into()))
+    }
+
+    fn workers(&self) -> Result<&Workers> {
+        self.workers.get().ok_or(ManageError::OnlyAssigns)
+    }
+
+    /// Whether it holds no definitions and answers by the bundles of other nodes.
+    pub fn only_assigns(&self) -> bool {
+        self.workers.get().is_none()
+    }
+
+    /// What it follows, as long as it has no store of its own.
+    pub(crate) fn followed(&self) -> Option<&Following> {
+        self.following.as_ref().filter(|_| self.only_assigns())
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn made(&self) -> &Mutex<BTreeMap<String, Made>> {
+        &self.made
+    }
+
+    /// The model and the audit record it came with.
+    pub(crate) fn revised(&self) -> Arc<(u64, Arc<Model>)> {
+        self.shared.revised.load_full()
     }
 
     /// The manifests of an environment, now and whenever they change. None: there is no such environment.
@@ -249,6 +308,9 @@ impl Manage {
 
     /// Keys that verify the override tokens of an environment; of an unknown one, none.
     pub fn override_public_keys(&self, environment: &str) -> KeySet {
+        if let Some(following) = self.followed() {
+            return following.override_keys(environment);
+        }
         self.shared
             .signing
             .load()
@@ -258,6 +320,9 @@ impl Manage {
 
     /// Keys that verify the manifests of an environment; of an unknown one, none.
     pub fn manifest_public_keys(&self, environment: &str) -> KeySet {
+        if let Some(following) = self.followed() {
+            return following.manifest_keys(environment);
+        }
         self.shared
             .signing
             .load()
@@ -267,7 +332,10 @@ impl Manage {
 
     /// What the results pipelines need to know, by environment.
     pub fn catalog(&self) -> Catalog {
-        catalog::of(&self.shared.model.load())
+        match self.followed() {
+            Some(following) => following.catalog(),
+            None => catalog::of(&self.shared.model.load()),
+        }
     }
 
     /// Changes whenever [`Manage::catalog`] may have changed.
@@ -291,7 +359,10 @@ impl Manage {
         deed: Deed,
         work: impl FnOnce(&mut Edit) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.run(move |writer| writer.change(deed, work)).await
+        self.workers()?
+            .writer
+            .run(move |writer| writer.change(deed, work))
+            .await
     }
 
     /// Reads history (audit, published versions) on its own connection.
@@ -299,12 +370,31 @@ impl Manage {
         &self,
         work: impl FnOnce(&mut dyn DefinitionStore) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.reader.run(move |store| work(store.as_mut())).await
+        self.workers()?.reader.run(move |store| work(store.as_mut())).await
     }
 
     pub(crate) fn signing(&self) -> Arc<SigningKeys> {
         self.shared.signing.load_full()
     }
+}
+
+/// Loads a store and puts what it holds in force. The signing keys lie in `dir`.
+pub(crate) fn writer(mut store: Box<dyn DefinitionStore>, dir: &Path, shared: &Arc<Shared>) -> Result<Writer> {
+    let loaded = store.load()?;
+    let keys_path = dir.join("signing-keys.json");
+    let mut writer = Writer {
+        store,
+        model: loaded.model,
+        head: loaded.head,
+        keys: SigningKeys::read(&keys_path)?,
+        keys_path,
+        heads_path: dir.join("published-heads.json"),
+        shared: Arc::clone(shared),
+        fingerprints: BTreeMap::new(),
+    };
+    writer.restore(&loaded.published)?;
+    writer.raise_after_restored_backup()?;
+    Ok(writer)
 }
 
 /// Default rooms and keys. The keys are written before they are stored, so that no start leaves keys nobody has.

@@ -110,9 +110,22 @@ impl Lists {
         Ok(())
     }
 
+    /// Takes a list over from `others`, opened already; false: it is not there.
+    pub fn share(&mut self, others: &Self, sha256: &str) -> bool {
+        let found = others.0.get(sha256).cloned();
+        let there = found.is_some();
+        self.0.extend(found.map(|list| (sha256.to_owned(), list)));
+        there
+    }
+
     /// The bytes of a list.
     pub fn bytes(&self, sha256: &str) -> Option<&Arc<[u8]>> {
         self.0.get(sha256).map(|(bytes, _)| bytes)
+    }
+
+    /// Drops all lists but those.
+    pub fn retain(&mut self, keep: impl Fn(&String) -> bool) {
+        self.0.retain(|sha256, _| keep(sha256));
     }
 
     /// Drops a list.
@@ -239,6 +252,15 @@ impl Model {
         let all = self.environments.scope(INSTALLATION);
         all.filter(|environment| environment.body.project == project)
             .map(|environment| environment.body.key.clone())
+            .collect()
+    }
+
+    /// Content addresses of the id lists that segments name.
+    pub fn named_lists(&self) -> Vec<String> {
+        self.projects
+            .scope(INSTALLATION)
+            .flat_map(|project| self.segments.scope(&project.body.key))
+            .filter_map(|segment| segment.body.list.as_ref().map(|list| list.sha256.clone()))
             .collect()
     }
 

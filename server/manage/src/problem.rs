@@ -101,6 +101,15 @@ pub enum ManageError {
     /// The queue of changes is full.
     #[error("too many changes are waiting; try again in a second")]
     Busy,
+    /// The node holds no definitions: it decides by what other nodes publish.
+    #[error("this node only assigns and takes events; nothing is managed here: ask a management node of this deployment")]
+    OnlyAssigns,
+    /// The store can't be reached; nothing was changed.
+    #[error("the definitions store can't be reached: {0}")]
+    Unreachable(String),
+    /// The store was lost while it committed, and could not be asked since: the change is stored whole, or not at all.
+    #[error("the definitions store was lost while it stored the change: {0}")]
+    OutcomeUnknown(String),
     /// The store failed; nothing was changed.
     #[error("the definitions store failed: {0}")]
     Store(String),
@@ -122,6 +131,13 @@ impl ManageError {
             message: message.into(),
             remedy: remedy.into(),
         }])
+    }
+
+    /// An id list that a segment names and the store does not have.
+    pub fn missing_list(sha256: &str) -> Self {
+        Self::Store(format!(
+            "the id list {sha256} is missing: restore the store from a backup"
+        ))
     }
 
     /// A refusal because of the state things are in.

@@ -91,7 +91,8 @@ impl Writer {
         self.head = record.head();
         self.model = model;
         self.fingerprints.append(&mut fingerprints);
-        self.shared.put_in_force(&self.model, &self.keys, in_force);
+        self.shared
+            .put_in_force(&self.model, self.head.seq, &self.keys, in_force);
         if !manifests.is_empty() {
             self.note_heads();
         }
@@ -160,7 +161,8 @@ impl Writer {
                 &self.keys.of(&manifest.environment)?.manifest.public(),
             )?);
         }
-        self.shared.put_in_force(&self.model, &self.keys, in_force);
+        self.shared
+            .put_in_force(&self.model, self.head.seq, &self.keys, in_force);
         Ok(())
     }
 

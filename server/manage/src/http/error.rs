@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 
 use crate::problem::{ManageError, Problem};
 
+/// The word for a node that holds no definitions.
+const ONLY_ASSIGNS: &str = "only_assigns";
+
 /// The body of every 4xx and 5xx.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
@@ -57,8 +60,10 @@ impl IntoResponse for ApiError {
             Self::Unauthorized(message) => (StatusCode::UNAUTHORIZED, detail("unauthorized", message.to_owned())),
             Self::Manage(error) => describe(error),
         };
+        // Another node answers: coming back to this one is no use.
+        let comes_back = detail.code != ONLY_ASSIGNS;
         let mut response = (status, Json(ErrorBody { error: detail })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE && comes_back {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -125,7 +130,28 @@ fn describe(error: ManageError) -> (StatusCode, ErrorDetail) {
         ),
         ManageError::Conflict { code, .. } => (StatusCode::CONFLICT, detail(code, message)),
         ManageError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, detail("too_large", message)),
+        ManageError::OnlyAssigns => (StatusCode::SERVICE_UNAVAILABLE, detail(ONLY_ASSIGNS, message)),
         ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, detail("overloaded", message)),
+        ManageError::Unreachable(_) => {
+            tracing::error!(%message, "management request failed");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                detail(
+                    "store_unreachable",
+                    "the definitions store can't be reached; nothing was changed: try again".into(),
+                ),
+            )
+        }
+        ManageError::OutcomeUnknown(_) => {
+            tracing::error!(%message, "management request failed");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                detail(
+                    "outcome_unknown",
+                    "the definitions store was lost while it stored the change: it is stored whole or not at all. Read it again before you repeat it".into(),
+                ),
+            )
+        }
         ManageError::Store(_) | ManageError::File { .. } => {
             tracing::error!(%message, "management request failed");
             (

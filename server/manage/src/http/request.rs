@@ -68,6 +68,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let manage = Arc::<Manage>::from_ref(state);
+        if manage.only_assigns() {
+            return Err(ManageError::OnlyAssigns.into());
+        }
         let sent = parts
             .headers
             .get(header::AUTHORIZATION)
