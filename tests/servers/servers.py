@@ -29,9 +29,9 @@ class ServerError(RuntimeError):
     pass
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]
 
 
@@ -41,11 +41,11 @@ class Server:
     name = ""
     scheme = "http"
 
-    def __init__(self, directory: Path, **settings: str):
+    def __init__(self, directory: Path, host: str = "127.0.0.1", **settings: str):
         self.directory = Path(directory).resolve() / self.name
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.settings = settings
-        self.port = free_port()
+        self.settings, self.host = settings, host
+        self.port = free_port(host)
         self.process: subprocess.Popen | None = None
         self.log_path = self.directory / "server.log"
         self.prepared = False
@@ -66,7 +66,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     # ---- life ----
 
@@ -136,7 +136,7 @@ class Server:
 
     def _connects(self) -> socket.socket | None:
         try:
-            return socket.create_connection(("127.0.0.1", self.port), 1)
+            return socket.create_connection((self.host, self.port), 1)
         except OSError:
             return None
 
@@ -162,7 +162,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgres://postgres@{self.host}:{self.port}/postgres"
 
     def prepare(self) -> None:
         for directory in [self.directory, *self.directory.parents]:
@@ -177,15 +177,19 @@ class Postgres(Server):
         made = subprocess.run(command, capture_output=True, text=True, cwd=self.directory, **as_user)
         if made.returncode != 0:
             raise ServerError(f"initdb: {made.stdout}{made.stderr}")
+        if self.host != "127.0.0.1":
+            # Tests that cut a network give it an address of their own; replication is a keyword of its own here.
+            with open(self.directory / "data" / "pg_hba.conf", "a") as rules:
+                rules.write("host all all 10.0.0.0/8 trust\nhost replication all 10.0.0.0/8 trust\n")
 
     def command(self) -> list[str]:
         settings = {
-            "port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.directory),
+            "port": str(self.port), "listen_addresses": self.host, "unix_socket_directories": str(self.directory),
             "wal_level": "logical", "max_replication_slots": "10", "max_wal_senders": "10", "max_connections": "100", **self.settings}
         return [self.bin("postgres"), "-D", str(self.directory / "data"), *(part for item in settings.items() for part in ("-c", "=".join(item)))]
 
     def is_ready(self) -> bool:
-        return subprocess.run([self.bin("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]).returncode == 0
+        return subprocess.run([self.bin("pg_isready"), "-q", "-h", self.host, "-p", str(self.port), "-U", "postgres"]).returncode == 0
 
     def sql(self, text: str) -> str:
         done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url, "-c", text], capture_output=True, text=True, timeout=60)
@@ -201,7 +205,7 @@ class Redis(Server):
     def command(self) -> list[str]:
         program = shutil.which("redis-server")
         settings = {"save": "", "appendonly": "no", **self.settings}
-        return [str(required(Path(program) if program else None, "redis-server")), "--port", str(self.port), "--bind", "127.0.0.1",
+        return [str(required(Path(program) if program else None, "redis-server")), "--port", str(self.port), "--bind", self.host, "--protected-mode", "no",
                 "--dir", str(self.directory), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
     def is_ready(self) -> bool:
@@ -223,11 +227,11 @@ class Kafka(Server):
     scheme = "kafka"
 
     def prepare(self) -> None:
-        self.controller = free_port()
+        self.controller = free_port(self.host)
         settings = {
-            "process.roles": "broker,controller", "node.id": "1", "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}", "controller.listener.names": "CONTROLLER",
+            "process.roles": "broker,controller", "node.id": "1", "controller.quorum.bootstrap.servers": f"{self.host}:{self.controller}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}", "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.directory / "data"), "offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1", "group.initial.rebalance.delay.ms": "0", "auto.create.topics.enable": "false",
@@ -257,7 +261,7 @@ class Kafka(Server):
 
     @property
     def url(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 class ClickHouse(Server):
@@ -271,7 +275,7 @@ class ClickHouse(Server):
         program = target / "release" / "evenhand-chshim"
         if not program.exists():
             subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "-p", "evenhand-chshim"], cwd=REPOSITORY, check=True)
-        return [str(program), str(library), str(self.port), str(self.directory / "data")]
+        return [str(program), str(library), str(self.port) if self.host == "127.0.0.1" else f"{self.host}:{self.port}", str(self.directory / "data")]
 
     def is_ready(self) -> bool:
         try:

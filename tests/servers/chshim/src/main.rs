@@ -1,4 +1,4 @@
-//! `evenhand-chshim LIBRARY PORT DATA_DIR`: the HTTP interface of ClickHouse over the engine as a library (`libchdb.so`, of npm).
+//! `evenhand-chshim LIBRARY [ADDRESS:]PORT DATA_DIR`: the HTTP interface of ClickHouse over the engine as a library (`libchdb.so`, of npm).
 //!
 //! For tests only: the engine is the real one (tables, types, `FINAL`, materialized views, errors), the server around it is not. One
 //! query runs at a time; users, quotas, settings in the URL, sessions, replication and the native protocol are not there. What
@@ -12,15 +12,19 @@ mod engine;
 mod frames;
 mod http;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    sync::Arc,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [library, port, directory] = arguments.as_slice() else {
-        eprintln!("usage: evenhand-chshim LIBRARY PORT DATA_DIR");
+    let [library, listen, directory] = arguments.as_slice() else {
+        eprintln!("usage: evenhand-chshim LIBRARY [ADDRESS:]PORT DATA_DIR");
         return ExitCode::from(2);
     };
-    match run(library, port, directory) {
+    match run(library, listen, directory) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("evenhand-chshim: {message}");
@@ -29,10 +33,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(library: &str, port: &str, directory: &str) -> Result<(), String> {
-    let port: u16 = port
-        .parse()
-        .map_err(|_| format!("{port:?} is no port: a whole number from 1 to 65535 is meant"))?;
+fn run(library: &str, listen: &str, directory: &str) -> Result<(), String> {
+    let address: SocketAddr = match listen.parse::<u16>() {
+        Ok(port) => (Ipv4Addr::LOCALHOST, port).into(),
+        Err(_) => listen
+            .parse()
+            .map_err(|_| format!("{listen:?} is neither a port (1 to 65535, on 127.0.0.1) nor ADDRESS:PORT"))?,
+    };
     let engine = Arc::new(engine::Engine::open(library, directory)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -40,9 +47,9 @@ fn run(library: &str, port: &str, directory: &str) -> Result<(), String> {
         .build()
         .map_err(|error| format!("no async runtime: {error}"))?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        let listener = tokio::net::TcpListener::bind(address)
             .await
-            .map_err(|error| format!("can't listen on 127.0.0.1:{port}: {error}"))?;
+            .map_err(|error| format!("can't listen on {address}: {error}"))?;
         // The engine took the signal handlers of the process when it was opened; these come after it and win.
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             .map_err(|error| format!("can't listen for SIGTERM: {error}"))?;
