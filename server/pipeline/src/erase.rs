@@ -18,7 +18,7 @@ impl Pipeline {
     /// # Errors
     /// A store can't be written, or a long query holds the store open; doing it again finishes the work.
     pub fn erase(&self, unit_type: &str, id: &str) -> Result<Erased, StoreError> {
-        let stored = self.inner.ingest.pseudonyms.pseudonym(unit_type, id);
+        let stored = self.inner.ingest.pseudonyms().pseudonym(unit_type, id);
         let (reply, answer) = mpsc::sync_channel(1);
         let command = Command::Erase(UnitKey::of(unit_type, &stored), reply);
         self.inner.commands.send(command).map_err(|_| StoreError::Closed)?;

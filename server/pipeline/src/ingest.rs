@@ -17,8 +17,9 @@ pub use clock::{MAX_AGE_MS, check_age, effective_time_ms};
 pub use pseudonym::Pseudonymiser;
 
 use crate::{
-    counters::Counters,
-    log::{EventLog, NewBatch, record},
+    counters::{Counters, Gauges},
+    log::{EventSink, NewBatch, record},
+    process::now_ms,
 };
 
 /// Bytes of a request body, as unpacked.
@@ -147,16 +148,48 @@ pub enum IngestError {
     },
 }
 
-/// The ingestion stage.
+/// The ingestion stage of one environment: a sink, the pseudonyms and what is counted. A node that only takes events has this and no
+/// [`crate::Pipeline`]. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Ingest {
-    pub log: Arc<dyn EventLog>,
-    pub pseudonyms: Pseudonymiser,
-    pub counters: Arc<Counters>,
+pub struct Ingestion {
+    sink: Arc<dyn EventSink>,
+    pseudonyms: Pseudonymiser,
+    counters: Arc<Counters>,
 }
 
-impl Ingest {
-    /// Takes one request; returns after the log's fsync.
+impl Ingestion {
+    /// Takes events into this sink, with counters of its own.
+    #[must_use]
+    pub fn new(sink: Arc<dyn EventSink>, pseudonyms: Pseudonymiser) -> Self {
+        let counters = Arc::new(Counters::default());
+        counters.rebuild_thousandths.store(1_000, Relaxed);
+        Self::counted(sink, pseudonyms, counters)
+    }
+
+    pub(crate) fn counted(sink: Arc<dyn EventSink>, pseudonyms: Pseudonymiser, counters: Arc<Counters>) -> Self {
+        Self {
+            sink,
+            pseudonyms,
+            counters,
+        }
+    }
+
+    /// What it replaces unit ids with; erasing a unit asks for the same.
+    #[must_use]
+    pub fn pseudonyms(&self) -> &Pseudonymiser {
+        &self.pseudonyms
+    }
+
+    /// Counters of this moment. What comes after the sink (processing, lag) is zero here unless it runs in this process.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        self.counters.snapshot(now_ms())
+    }
+
+    /// Takes one request body. Returns after what was accepted is durable in the sink.
+    ///
+    /// # Errors
+    /// Nothing of the request was taken; see [`IngestError`].
     pub async fn ingest(&self, body: &[u8], meta: IngestMeta) -> Result<IngestOutcome, IngestError> {
         if meta.import && meta.key_kind != KeyKind::Server {
             return Err(IngestError::Forbidden(
@@ -194,9 +227,21 @@ impl Ingest {
             count: u32::try_from(outcome.accepted).unwrap_or(u32::MAX),
             records,
         };
-        self.log.append(batch).await?;
+        if let Err(error) = self.sink.append(batch).await {
+            self.count_refusal(&error, outcome.accepted as u64);
+            return Err(error);
+        }
         self.counters.accepted.fetch_add(outcome.accepted as u64, Relaxed);
         Ok(outcome)
+    }
+
+    fn count_refusal(&self, error: &IngestError, events: u64) {
+        let counter = match error {
+            IngestError::Overloaded { .. } | IngestError::Backlogged { .. } => &self.counters.overloaded,
+            IngestError::Storage { .. } => &self.counters.storage_refused,
+            IngestError::Unreadable { .. } | IngestError::TooLarge(_) | IngestError::Forbidden(_) => return,
+        };
+        counter.fetch_add(events, Relaxed);
     }
 
     /// One event to one log record.

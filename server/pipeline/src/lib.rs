@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Everything lives below one data directory: `log.sqlite` (what was acknowledged and is not yet processed for good) and
-//! `analytics.sqlite` (events, unit histories, aggregates). [`log::EventLog`] and [`analytics::AnalyticsStore`] are the two seams at
-//! which other engines take their place.
+//! `analytics.sqlite` (events, unit histories, aggregates). [`log::EventSink`] (with [`Ingestion`] before it)
+//! and [`analytics::AnalyticsStore`] are the two seams at which other engines take their place.
 
 pub mod analytics;
 pub mod catalog;
@@ -34,7 +34,7 @@ pub use config::{PipelineConfig, Pseudonyms};
 pub use counters::Gauges;
 pub use error::StoreError;
 pub use export::{ExportError, ExportFormat};
-pub use ingest::{ContentKind, IngestError, IngestMeta, IngestOutcome, KeyKind, Rejected};
+pub use ingest::{ContentKind, IngestError, IngestMeta, IngestOutcome, Ingestion, KeyKind, Rejected};
 pub use memory::MemoryBudget;
 pub use results::{ExperimentResults, ResultsQuery};
 pub use sql::{SqlAnswer, SqlError, SqlLimits, SqlValue};
@@ -42,8 +42,8 @@ pub use sql::{SqlAnswer, SqlError, SqlLimits, SqlValue};
 use analytics::{AggregateReader, AnalyticsStore, SqliteAnalytics};
 use catalog::Catalog;
 use counters::Counters;
-use ingest::{Ingest, Pseudonymiser};
-use log::{EventLog, SqliteEventLog};
+use ingest::Pseudonymiser;
+use log::{EventLog, EventSink, SqliteEventLog};
 use process::{Command, Progress, Worker, now_ms};
 
 /// The event pipeline of one data directory. Cheap to clone; the last clone to go ends its threads.
@@ -54,7 +54,7 @@ pub struct Pipeline {
 
 struct Inner {
     dir: PathBuf,
-    ingest: Ingest,
+    ingest: Ingestion,
     log: Arc<dyn EventLog>,
     reader: AggregateReader,
     catalog: RwLock<Arc<Catalog>>,
@@ -125,11 +125,11 @@ impl Pipeline {
         Ok(Self {
             inner: Arc::new(Inner {
                 dir: dir.to_path_buf(),
-                ingest: Ingest {
-                    log: Arc::clone(&log),
+                ingest: Ingestion::counted(
+                    Arc::clone(&log) as Arc<dyn EventSink>,
                     pseudonyms,
-                    counters: Arc::clone(&counters),
-                },
+                    Arc::clone(&counters),
+                ),
                 log,
                 reader,
                 catalog: RwLock::default(),

@@ -1,5 +1,5 @@
 //! Second stage: the event log. Appended before the acknowledgement, read by processing, forgotten when the analytics store has
-//! made what it read durable.
+//! made what it read durable. Ingestion needs only the half of it that appends ([`EventSink`]).
 
 pub mod record;
 mod sqlite;
@@ -39,11 +39,18 @@ pub struct LogBatch {
     pub batch: NewBatch,
 }
 
-/// The durable log between ingestion and processing.
-pub trait EventLog: Send + Sync + 'static {
-    /// Appends a batch; resolves when it is durable, with its position.
-    fn append(&self, batch: NewBatch) -> Pin<Box<dyn Future<Output = Result<u64, IngestError>> + Send + '_>>;
+/// What [`EventSink::append`] gives.
+pub type Appending<'a> = Pin<Box<dyn Future<Output = Result<(), IngestError>> + Send + 'a>>;
 
+/// Where ingestion leaves what it took: the embedded log, or Kafka.
+pub trait EventSink: Send + Sync + 'static {
+    /// Appends a batch; resolves when it is durable. After an error the sender sends it again, whole: what was durable of it already
+    /// is a duplicate then, and counts once.
+    fn append(&self, batch: NewBatch) -> Appending<'_>;
+}
+
+/// The durable log between ingestion and processing, where both are in one process.
+pub trait EventLog: EventSink {
     /// The batches after `position`, in order, until `max_events` are reached (at least one batch, if there is any).
     ///
     /// # Errors

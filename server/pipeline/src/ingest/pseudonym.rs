@@ -31,16 +31,36 @@ impl Pseudonymiser {
         let key = match fs::File::open(path) {
             Ok(file) => read_key(path, file)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_key(path, data_dir)?,
-            Err(source) => {
-                return Err(StoreError::File {
-                    what: "reading the pseudonym key",
-                    path: path.clone(),
-                    source,
-                });
-            }
+            Err(source) => return Err(unreadable(path, source)),
         };
         refuse_inside(path, data_dir)?;
-        let keyed = Hmac::new_from_slice(&key).map_err(|e| StoreError::Unusable(e.to_string()))?;
+        Self::with_key(&key)
+    }
+
+    /// Reads the key of a deployment of several nodes and never makes one: a node with a key of its own would make another unit of
+    /// every user.
+    ///
+    /// # Errors
+    /// The file is missing, can't be read, or holds something else.
+    pub fn shared(config: &Pseudonyms) -> Result<Self, StoreError> {
+        let Pseudonyms::KeyFile(path) = config else {
+            return Ok(Self { keyed: None });
+        };
+        let file = fs::File::open(path).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::NotFound {
+                return StoreError::Unusable(format!(
+                    "the pseudonym key file {} is missing: every node needs the same one; make it once (`openssl rand -hex 32`) and mount it \
+                     on each",
+                    path.display()
+                ));
+            }
+            unreadable(path, source)
+        })?;
+        Self::with_key(&read_key(path, file)?)
+    }
+
+    fn with_key(key: &[u8; KEY_BYTES]) -> Result<Self, StoreError> {
+        let keyed = Hmac::new_from_slice(key).map_err(|e| StoreError::Unusable(e.to_string()))?;
         Ok(Self { keyed: Some(keyed) })
     }
 
@@ -98,6 +118,14 @@ fn refuse_inside(path: &Path, data_dir: &Path) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::File {
+        what: "reading the pseudonym key",
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 fn read_key(path: &Path, mut file: fs::File) -> Result<[u8; KEY_BYTES], StoreError> {

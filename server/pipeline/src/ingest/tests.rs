@@ -97,6 +97,12 @@ fn pseudonyms_are_hmac_sha256_by_unit_type() {
     let keyed = Pseudonymiser::open(&Pseudonyms::KeyFile(key), &data).unwrap();
     assert_eq!(keyed.pseudonym("user_id", "user-42"), PSEUDONYM_USER);
     assert_eq!(keyed.pseudonym("device_id", "user-42"), PSEUDONYM_DEVICE);
+    let shared = Pseudonymiser::shared(&Pseudonyms::KeyFile(dir.path().join("key"))).unwrap();
+    assert_eq!(shared.pseudonym("user_id", "user-42"), PSEUDONYM_USER);
+    let missing = Pseudonyms::KeyFile(dir.path().join("none"));
+    let message = Pseudonymiser::shared(&missing).err().unwrap().to_string();
+    assert!(message.contains("every node needs the same one"), "{message}");
+    assert!(!dir.path().join("none").exists());
     let off = Pseudonymiser::open(&Pseudonyms::Off, &data).unwrap();
     assert_eq!(off.pseudonym("user_id", "user-42"), "user-42");
 }

@@ -1,9 +1,7 @@
 //! The embedded log: one SQLite file, one writer thread, many requests to one fsync.
 
 use std::{
-    future::Future,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::oneshot;
 
-use super::{EventLog, LogBatch, NewBatch};
+use super::{Appending, EventLog, EventSink, LogBatch, NewBatch};
 use crate::{
     config::PipelineConfig,
     counters::Counters,
@@ -44,7 +42,7 @@ const MAX_READ_BYTES: usize = 32 << 20;
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 enum Job {
-    Append(NewBatch, oneshot::Sender<Result<u64, IngestError>>),
+    Append(NewBatch, oneshot::Sender<Result<(), IngestError>>),
     Purge(u64, mpsc::SyncSender<Result<(), StoreError>>),
     /// Something was released while nothing is appended.
     Forget,
@@ -144,7 +142,6 @@ impl SqliteEventLog {
     fn reserve(&self, events: u64, bytes: u64) -> Result<(), IngestError> {
         let counters = &self.shared.counters;
         if counters.lag_events() >= self.backlog_events {
-            counters.overloaded.fetch_add(events, Relaxed);
             return Err(IngestError::Backlogged {
                 retry_after_seconds: RETRY_BACKLOG_SECONDS,
             });
@@ -154,13 +151,12 @@ impl SqliteEventLog {
             return Ok(());
         }
         counters.queued.fetch_sub(events, Relaxed);
-        counters.overloaded.fetch_add(events, Relaxed);
         Err(IngestError::Overloaded {
             retry_after_seconds: RETRY_QUEUE_SECONDS,
         })
     }
 
-    async fn enqueue(&self, batch: NewBatch) -> Result<u64, IngestError> {
+    async fn enqueue(&self, batch: NewBatch) -> Result<(), IngestError> {
         let (events, bytes) = (u64::from(batch.count), batch.records.len() as u64);
         self.reserve(events, bytes)?;
         let (reply, answer) = oneshot::channel();
@@ -173,11 +169,13 @@ impl SqliteEventLog {
     }
 }
 
-impl EventLog for SqliteEventLog {
-    fn append(&self, batch: NewBatch) -> Pin<Box<dyn Future<Output = Result<u64, IngestError>> + Send + '_>> {
+impl EventSink for SqliteEventLog {
+    fn append(&self, batch: NewBatch) -> Appending<'_> {
         Box::pin(self.enqueue(batch))
     }
+}
 
+impl EventLog for SqliteEventLog {
     fn read_after(&self, position: u64, max_events: usize) -> Result<Vec<LogBatch>, StoreError> {
         const DOING: &str = "reading the log";
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -303,7 +301,7 @@ struct Writer {
     on_commit: OnCommit,
 }
 
-type Waiting = (NewBatch, oneshot::Sender<Result<u64, IngestError>>);
+type Waiting = (NewBatch, oneshot::Sender<Result<(), IngestError>>);
 
 impl Writer {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
@@ -363,17 +361,15 @@ impl Writer {
                 let _others_are_older = counters
                     .oldest_pending_ms
                     .compare_exchange(0, received, Relaxed, Relaxed);
-                let first = last.saturating_sub(group.len() as u64);
                 self.shared.end.store(last, Relaxed);
                 (self.on_commit)();
-                for ((_, reply), position) in group.into_iter().zip(first + 1..) {
-                    let _sender_gone = reply.send(Ok(position));
+                for (_, reply) in group {
+                    let _sender_gone = reply.send(Ok(()));
                 }
                 self.slow_down(events);
             }
             Err(error) => {
                 counters.log_failures.fetch_add(1, Relaxed);
-                counters.storage_refused.fetch_add(events, Relaxed);
                 tracing::error!(%error, events, "the event log can't be written; the senders were told to try again");
                 let answer = IngestError::Storage {
                     message: error.to_string(),
