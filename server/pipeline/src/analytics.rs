@@ -11,14 +11,19 @@ mod rebuild;
 mod schema;
 mod sqlite;
 
-use std::time::Duration;
+use std::{future::Future, pin::Pin, time::Duration};
 
 pub(crate) use reader::AggregateReader;
 pub use reader::{NamedCell, PhaseAggregates, TargetAggregates};
 pub(crate) use schema::EVENTS;
 pub(crate) use sqlite::{SqliteAnalytics, open_reader};
 
-use crate::{catalog::Catalog, error::StoreError, log::LogBatch, process::UnitKey};
+use crate::{
+    catalog::{Catalog, CatalogExperiment},
+    error::StoreError,
+    log::LogBatch,
+    process::UnitKey,
+};
 
 /// What one application of log batches came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,3 +99,12 @@ pub trait AnalyticsStore: Send {
     /// As [`Self::apply`].
     fn make_durable(&mut self, how: Flush) -> Result<Option<u64>, StoreError>;
 }
+
+/// Where results come from: the exact sums of one phase, whichever store holds them.
+pub trait AggregateSource: Send + Sync {
+    /// The aggregates of this phase as it is defined now; None when the store does not have it (yet).
+    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment) -> PhaseFuture<'a>;
+}
+
+/// What [`AggregateSource::phase`] gives.
+pub type PhaseFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<PhaseAggregates>, StoreError>> + Send + 'a>>;

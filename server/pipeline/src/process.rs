@@ -5,15 +5,20 @@
 
 pub mod aggregate;
 pub mod attribute;
+pub mod compile;
 pub mod compiled;
 pub mod dedupe;
 pub mod exact;
+pub mod names;
 mod worker;
 
 pub(crate) use worker::{Command, Progress, Worker, now_ms};
 
 use evenhand_core::event::{Event, EventId};
 use sha2::{Digest, Sha256};
+
+use crate::error::StoreError;
+use names::Interner;
 
 /// A unit: the first half of sha256(unit type ":" stored id). Two units in 10^9 collide with a chance of 10^-21.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +80,56 @@ pub struct Exposure {
     pub epoch: u32,
     /// Whether it was forced.
     pub overridden: bool,
+}
+
+impl UnitEvent {
+    /// What processing needs of an event, for one of its unit types.
+    ///
+    /// # Errors
+    /// The names can't be numbered.
+    pub fn of(
+        names: &mut impl Interner,
+        event: &Event,
+        canonical_properties: Option<&str>,
+        time: i64,
+        key_kind: u8,
+        unit_type: &str,
+    ) -> Result<Self, StoreError> {
+        let exposure = match (&event.experiment_id, &event.variation_id) {
+            (Some(experiment), Some(variation)) if event.is_exposure() && event.unit == unit_type => Some(Exposure {
+                experiment: names.number(experiment)?,
+                variation: names.number(variation)?,
+                phase: event.phase,
+                epoch: event.epoch,
+                overridden: event.is_overridden(),
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            time,
+            id: event.event_id,
+            name: names.number(&event.event_name)?,
+            unit_type: names.number(unit_type)?,
+            key_kind,
+            exposure,
+            value: event.value.map(|v| v.0),
+            properties: canonical_properties.map(str::to_owned),
+        })
+    }
+}
+
+/// The canonical text of an event's properties; None where it has none.
+///
+/// # Errors
+/// They can't be written down, which no stored event's are.
+pub fn canonical_properties(event: &Event) -> Result<Option<String>, StoreError> {
+    if event.properties.is_empty() {
+        return Ok(None);
+    }
+    event
+        .canonical_properties()
+        .map(Some)
+        .map_err(|e| StoreError::Unusable(format!("properties of event {}: {e}", event.event_id)))
 }
 
 /// The units an event belongs to: all it names. (An exposure tells of the one that was randomised only, and is kept with the others

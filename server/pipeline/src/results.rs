@@ -10,7 +10,7 @@ pub use metric::{AdjustedResults, ArmResults, MetricResults, ShownEffect, ShownL
 
 use crate::{
     Pipeline, StoreError,
-    analytics::{NamedCell, PhaseAggregates},
+    analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture},
     catalog::{Catalog, CatalogExperiment},
     ingest::KeyKind,
     process::{aggregate::Standing, now_ms},
@@ -137,8 +137,16 @@ impl Pipeline {
     }
 }
 
-/// Aggregates to results: no clock, no store.
-fn summarise(
+impl AggregateSource for Pipeline {
+    /// Reads while it is called: a few milliseconds on the thread of the caller.
+    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment) -> PhaseFuture<'a> {
+        Box::pin(std::future::ready(self.aggregates(&experiment.id, experiment.phase)))
+    }
+}
+
+/// Aggregates to results: no clock, no store. `lag_*` and `rebuild_progress` are the caller's to fill in: they say nothing is behind.
+#[must_use]
+pub fn summarise(
     experiment: &CatalogExperiment,
     aggregates: &PhaseAggregates,
     query: &ResultsQuery,

@@ -7,8 +7,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::{
     Applied, cells,
-    dictionary::Dictionary,
-    history::{self, History},
+    dictionary::{Dictionary, Numbering},
+    history::History,
     sqlite::{SqliteAnalytics, write_meta},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         UnitEvent, UnitKey,
         aggregate::Changes,
         attribute::contributions,
+        canonical_properties,
         compiled::Compiled,
         dedupe::{Record, id_of, least_of_each, precedence},
         units_of,
@@ -208,15 +209,8 @@ fn gains(
     let properties = canonical_properties(event)?;
     for (unit_type, unit) in units_of(event) {
         let properties = properties.as_deref();
-        let gained = history::unit_event(
-            connection,
-            dictionary,
-            event,
-            properties,
-            record.time,
-            record.key_kind,
-            unit_type,
-        )?;
+        let mut names = Numbering { connection, dictionary };
+        let gained = UnitEvent::of(&mut names, event, properties, record.time, record.key_kind, unit_type)?;
         changes.push(UnitChange {
             unit,
             time: record.time,
@@ -226,16 +220,6 @@ fn gains(
         });
     }
     Ok(())
-}
-
-fn canonical_properties(event: &Event) -> Result<Option<String>, StoreError> {
-    if event.properties.is_empty() {
-        return Ok(None);
-    }
-    event
-        .canonical_properties()
-        .map(Some)
-        .map_err(|e| StoreError::Unusable(format!("properties of event {}: {e}", event.event_id)))
 }
 
 /// Applies the changes unit by unit, in the order of the history table, and gathers what becomes of the cells.

@@ -1,36 +1,25 @@
 //! Taking over a catalog: what stays, what goes, what must be rebuilt.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
-use evenhand_core::event::PropertyValue;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::{
-    dictionary::Dictionary,
+    dictionary::{Dictionary, Numbering},
     sqlite::{SqliteAnalytics, write_meta},
 };
 use crate::{
-    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource},
+    catalog::{Catalog, EventMetric, MetricDefinition, NumberSource},
     error::{Doing, StoreError},
     process::{
         UnitKey,
-        compiled::{Compiled, Coverage, Measure, Metric, Pair, Phase, Target},
+        compile::{self, TargetName},
+        compiled::{Coverage, Target},
     },
 };
 
 const DOING: &str = "taking over the catalog";
-
-/// Everything that decides what a target's cells hold: when it changes they are made anew.
-#[derive(Serialize)]
-struct Definition<'a> {
-    unit_type: &'a str,
-    experiment: Vec<&'a String>,
-    variations: Vec<(&'a String, &'a Vec<String>)>,
-    metrics: Vec<&'a EventMetric>,
-}
-
-type TargetName = (String, u32, String);
 
 impl SqliteAnalytics {
     pub(super) fn take_catalog(&mut self, catalog: &Catalog) -> Result<(), StoreError> {
@@ -40,7 +29,11 @@ impl SqliteAnalytics {
         } = self;
         let transaction = connection.transaction().doing(DOING)?;
         let targets = sync_targets(&transaction, catalog)?;
-        let compiled = compile(&transaction, dictionary, catalog, &targets)?;
+        let mut names = Numbering {
+            connection: &transaction,
+            dictionary,
+        };
+        let compiled = compile::compile(catalog, &mut names, |name| targets.get(name).copied())?;
         write_known(&transaction, dictionary, catalog)?;
         let text = serde_json::to_string(catalog).map_err(|e| StoreError::Unusable(format!("the catalog: {e}")))?;
         write_meta(&transaction, "catalog", &text)?;
@@ -50,38 +43,9 @@ impl SqliteAnalytics {
     }
 }
 
-fn wanted_targets(catalog: &Catalog) -> Result<BTreeMap<TargetName, String>, StoreError> {
-    let mut wanted = BTreeMap::new();
-    for experiment in &catalog.experiments {
-        let mut want = |metric: &str, metrics: Vec<&EventMetric>| {
-            let definition = Definition {
-                unit_type: &experiment.unit_type,
-                experiment: experiment.aliases.iter().collect(),
-                variations: experiment.variations.iter().map(|v| (&v.id, &v.aliases)).collect(),
-                metrics,
-            };
-            let text =
-                serde_json::to_string(&definition).map_err(|e| StoreError::Unusable(format!("the catalog: {e}")))?;
-            wanted.insert((experiment.id.clone(), experiment.phase, metric.to_owned()), text);
-            Ok::<(), StoreError>(())
-        };
-        want("", Vec::new())?;
-        for metric in &experiment.metrics {
-            let parts = match &metric.definition {
-                MetricDefinition::Events(events) => vec![Some(events)],
-                MetricDefinition::Ratio { numerator, denominator } => {
-                    vec![experiment.event_metric(numerator), experiment.event_metric(denominator)]
-                }
-            };
-            want(&metric.id, parts.into_iter().flatten().collect())?;
-        }
-    }
-    Ok(wanted)
-}
-
 /// Makes the target table what the catalog wants; gives all targets.
 fn sync_targets(connection: &Connection, catalog: &Catalog) -> Result<HashMap<TargetName, Target>, StoreError> {
-    let mut wanted = wanted_targets(catalog)?;
+    let mut wanted = compile::targets(catalog)?;
     let mut targets = HashMap::new();
     let known: Vec<(i64, TargetName, String, Coverage)> = {
         let sql = "SELECT id, experiment, phase, metric, definition, complete, covered_to FROM target";
@@ -135,131 +99,6 @@ fn sync_targets(connection: &Connection, catalog: &Catalog) -> Result<HashMap<Ta
         targets.insert(name, Target { id, coverage });
     }
     Ok(targets)
-}
-
-fn compile(
-    connection: &Connection,
-    dictionary: &mut Dictionary,
-    catalog: &Catalog,
-    targets: &HashMap<TargetName, Target>,
-) -> Result<Compiled, StoreError> {
-    let mut compiled = Compiled::default();
-    for experiment in &catalog.experiments {
-        let target = |metric: &str| {
-            let name = (experiment.id.clone(), experiment.phase, metric.to_owned());
-            targets
-                .get(&name)
-                .copied()
-                .ok_or_else(|| StoreError::Unusable(format!("no target for {name:?}")))
-        };
-        let real = dictionary.intern(connection, &experiment.id)?;
-        compiled.experiments.insert(real, real);
-        for alias in &experiment.aliases {
-            compiled.experiments.insert(dictionary.intern(connection, alias)?, real);
-        }
-        let mut variations = HashMap::new();
-        for variation in &experiment.variations {
-            let real = dictionary.intern(connection, &variation.id)?;
-            variations.insert(real, real);
-            for alias in &variation.aliases {
-                variations.insert(dictionary.intern(connection, alias)?, real);
-            }
-        }
-        let mut metrics = Vec::new();
-        for metric in &experiment.metrics {
-            metrics.push(compile_metric(
-                connection,
-                dictionary,
-                experiment,
-                metric,
-                target(&metric.id)?,
-            )?);
-        }
-        compiled
-            .by_number
-            .insert((real, experiment.phase), compiled.phases.len());
-        compiled.phases.push(Phase {
-            unit_type: dictionary.intern(connection, &experiment.unit_type)?,
-            variations,
-            assignment: target("")?,
-            metrics,
-        });
-    }
-    compiled.names = names(&compiled);
-    Ok(compiled)
-}
-
-fn names(compiled: &Compiled) -> HashSet<i64> {
-    compiled
-        .phases
-        .iter()
-        .flat_map(|p| &p.metrics)
-        .flat_map(|m| {
-            let second = match &m.pair {
-                Some(Pair::Denominator(measure)) => Some(measure.name),
-                _ => None,
-            };
-            std::iter::once(m.measure.name).chain(second)
-        })
-        .collect()
-}
-
-fn compile_metric(
-    connection: &Connection,
-    dictionary: &mut Dictionary,
-    experiment: &CatalogExperiment,
-    metric: &CatalogMetric,
-    target: Target,
-) -> Result<Metric, StoreError> {
-    let missing = |part: &str| StoreError::Unusable(format!("metric {:?} needs {part:?}, which is missing", metric.id));
-    match &metric.definition {
-        MetricDefinition::Events(events) => {
-            let pre_ms = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
-            Ok(Metric {
-                target,
-                measure: compile_measure(connection, dictionary, events)?,
-                pair: (pre_ms > 0).then_some(Pair::PrePeriod(pre_ms)),
-            })
-        }
-        MetricDefinition::Ratio { numerator, denominator } => {
-            let above = experiment.event_metric(numerator).ok_or_else(|| missing(numerator))?;
-            let below = experiment
-                .event_metric(denominator)
-                .ok_or_else(|| missing(denominator))?;
-            Ok(Metric {
-                target,
-                measure: compile_measure(connection, dictionary, above)?,
-                pair: Some(Pair::Denominator(compile_measure(connection, dictionary, below)?)),
-            })
-        }
-    }
-}
-
-fn compile_measure(
-    connection: &Connection,
-    dictionary: &mut Dictionary,
-    events: &EventMetric,
-) -> Result<Measure, StoreError> {
-    let mut filter = Vec::new();
-    for wanted in &events.filter {
-        filter.push((wanted.property.clone(), wanted_value(&wanted.equals)?));
-    }
-    Ok(Measure {
-        kind: events.kind,
-        name: dictionary.intern(connection, &events.event_name)?,
-        filter,
-        property: match &events.number {
-            NumberSource::Value => None,
-            NumberSource::Property { name } => Some(name.clone()),
-        },
-        window_ms: i64::from(events.window_seconds) * 1_000,
-        cap: events.cap_micros,
-    })
-}
-
-fn wanted_value(value: &serde_json::Value) -> Result<PropertyValue, StoreError> {
-    PropertyValue::try_from(value.to_string().as_str())
-        .map_err(|e| StoreError::Unusable(format!("a metric's filter: {e}")))
 }
 
 /// The catalog as rows, for the views.
@@ -329,7 +168,7 @@ fn filter_rows(events: &EventMetric) -> Result<String, StoreError> {
     }
     let mut rows = Vec::new();
     for filter in &events.filter {
-        let equals = wanted_value(&filter.equals)?
+        let equals = compile::wanted_value(&filter.equals)?
             .canonical_text()
             .and_then(serde_json::value::RawValue::from_string)
             .map_err(|e| StoreError::Unusable(format!("a metric's filter: {e}")))?;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::error::{Doing, StoreError};
+use crate::{
+    error::{Doing, StoreError},
+    process::names::Interner,
+};
 
 /// Names kept in memory; a flood of new ones costs look-ups, not memory.
 const CACHE_LIMIT: usize = 65_536;
@@ -43,5 +46,17 @@ impl Dictionary {
     /// After a rollback: numbers given inside the transaction are not given any more.
     pub fn forget(&mut self) {
         self.known.clear();
+    }
+}
+
+/// The dictionary together with the connection (or transaction) it is written through.
+pub(super) struct Numbering<'a> {
+    pub connection: &'a Connection,
+    pub dictionary: &'a mut Dictionary,
+}
+
+impl Interner for Numbering<'_> {
+    fn number(&mut self, name: &str) -> Result<i64, StoreError> {
+        self.dictionary.intern(self.connection, name)
     }
 }

@@ -1,9 +1,8 @@
 //! The history table: a unit's events, in order of (time, event id).
 
-use evenhand_core::event::{Event, EventId};
+use evenhand_core::event::EventId;
 use rusqlite::{CachedStatement, Connection, Row, params};
 
-use super::dictionary::Dictionary;
 use crate::{
     error::{Doing, StoreError},
     process::{Exposure, UnitEvent, UnitKey},
@@ -98,37 +97,5 @@ pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<UnitEvent> {
         exposure,
         value: row.get(at + 10)?,
         properties: row.get(at + 11)?,
-    })
-}
-
-/// What the history keeps of an event, for one of its unit types.
-pub(super) fn unit_event(
-    connection: &Connection,
-    dictionary: &mut Dictionary,
-    event: &Event,
-    canonical_properties: Option<&str>,
-    time: i64,
-    key_kind: u8,
-    unit_type: &str,
-) -> Result<UnitEvent, StoreError> {
-    let exposure = match (&event.experiment_id, &event.variation_id) {
-        (Some(experiment), Some(variation)) if event.is_exposure() && event.unit == unit_type => Some(Exposure {
-            experiment: dictionary.intern(connection, experiment)?,
-            variation: dictionary.intern(connection, variation)?,
-            phase: event.phase,
-            epoch: event.epoch,
-            overridden: event.is_overridden(),
-        }),
-        _ => None,
-    };
-    Ok(UnitEvent {
-        time,
-        id: event.event_id,
-        name: dictionary.intern(connection, &event.event_name)?,
-        unit_type: dictionary.intern(connection, unit_type)?,
-        key_kind,
-        exposure,
-        value: event.value.map(|v| v.0),
-        properties: canonical_properties.map(str::to_owned),
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! A change of a unit is `contributions(before)` taken out and `contributions(after)` put in, so no order of arrival can matter.
 
+use std::borrow::Borrow;
+
 use evenhand_core::event::PropertyValue;
 use evenhand_stats::MetricKind;
 
@@ -26,9 +28,9 @@ struct Seen {
 
 /// Hands each contribution of the unit to `sink`: (cell, value, paired value).
 ///
-/// `events` are the unit's, ordered by (time, event id); `wanted` says which targets to compute.
+/// `events` are the unit's (or references to them), ordered by (time, event id); `wanted` says which targets to compute.
 pub fn contributions(
-    events: &[UnitEvent],
+    events: &[impl Borrow<UnitEvent>],
     catalog: &Compiled,
     wanted: impl Fn(&Target) -> bool,
     mut sink: impl FnMut(CellKey, i64, i64),
@@ -68,9 +70,9 @@ pub fn contributions(
 }
 
 /// First exposures by (phase, epoch). The events come in order of (time, event id), so the first met is the first.
-fn exposures(events: &[UnitEvent], catalog: &Compiled) -> Vec<Seen> {
+fn exposures(events: &[impl Borrow<UnitEvent>], catalog: &Compiled) -> Vec<Seen> {
     let mut all: Vec<Seen> = Vec::new();
-    for event in events {
+    for event in events.iter().map(Borrow::borrow) {
         let Some(exposure) = &event.exposure else { continue };
         let Some(experiment) = catalog.experiments.get(&exposure.experiment) else {
             continue;
@@ -130,7 +132,7 @@ fn real_variation(phase: &Phase, variation: i64) -> i64 {
     phase.variations.get(&variation).copied().unwrap_or(variation)
 }
 
-fn measure_unit(metric: &Metric, events: &[UnitEvent], t0: i64) -> (i64, i64) {
+fn measure_unit(metric: &Metric, events: &[impl Borrow<UnitEvent>], t0: i64) -> (i64, i64) {
     let during = |measure: &Measure| value_between(measure, events, t0, t0.saturating_add(measure.window_ms));
     let value = during(&metric.measure);
     let pair = match &metric.pair {
@@ -142,11 +144,12 @@ fn measure_unit(metric: &Metric, events: &[UnitEvent], t0: i64) -> (i64, i64) {
 }
 
 /// The unit's value in micro-units over events with `from <= time < to`.
-fn value_between(measure: &Measure, events: &[UnitEvent], from: i64, to: i64) -> i64 {
-    let start = events.partition_point(|e| e.time < from);
+fn value_between(measure: &Measure, events: &[impl Borrow<UnitEvent>], from: i64, to: i64) -> i64 {
+    let start = events.partition_point(|e| e.borrow().time < from);
     let mut matching = events
         .iter()
         .skip(start)
+        .map(Borrow::borrow)
         .take_while(|e| e.time < to)
         .filter(|e| e.name == measure.name && passes(measure, e));
     let total: i128 = match measure.kind {

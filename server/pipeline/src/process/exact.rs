@@ -39,6 +39,28 @@ impl Exact {
         let high = i64::try_from(self.high).ok()?;
         Some((i128::from(high) << 64) | i128::from(self.low))
     }
+
+    /// The number as 256 bits, the least byte first: an `Int256` of ClickHouse.
+    #[must_use]
+    pub fn to_le_bytes(&self) -> [u8; 32] {
+        let mut bytes = [if self.high < 0 { 0xff } else { 0 }; 32];
+        bytes[..8].copy_from_slice(&self.low.to_le_bytes());
+        bytes[8..24].copy_from_slice(&self.high.to_le_bytes());
+        bytes
+    }
+
+    /// The number of 256 bits; None when 192 don't hold it.
+    #[must_use]
+    pub fn from_le_bytes(bytes: [u8; 32]) -> Option<Self> {
+        let (low, rest) = bytes.split_first_chunk::<8>()?;
+        let (high, sign) = rest.split_first_chunk::<16>()?;
+        let number = Self {
+            high: i128::from_le_bytes(*high),
+            low: u64::from_le_bytes(*low),
+        };
+        let expected = if number.high < 0 { 0xff } else { 0 };
+        sign.iter().all(|byte| *byte == expected).then_some(number)
+    }
 }
 
 impl From<i128> for Exact {
@@ -137,6 +159,12 @@ mod tests {
         }
         assert_eq!(negative.to_string(), "-85070591730234615847396907784232501249000");
         assert_eq!(negative.to_string().parse::<Exact>().unwrap(), negative);
+        for number in [sum, negative, Exact::default(), Exact::from(-1)] {
+            assert_eq!(Exact::from_le_bytes(number.to_le_bytes()), Some(number));
+        }
+        let mut too_large = sum.to_le_bytes();
+        too_large[30] = 1;
+        assert_eq!(Exact::from_le_bytes(too_large), None);
         sum.merge(&negative);
         assert!(sum.is_zero());
     }

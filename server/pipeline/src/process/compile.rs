@@ -1,0 +1,184 @@
+//! A catalog to what processing works with: which targets there are, and what each computes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use evenhand_core::event::PropertyValue;
+use serde::Serialize;
+
+use super::{
+    compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
+    names::Interner,
+};
+use crate::{
+    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource},
+    error::StoreError,
+};
+
+/// A target: experiment, phase, metric (empty: the assignment itself).
+pub type TargetName = (String, u32, String);
+
+/// Everything that decides what a target's cells hold: when it changes they are made anew.
+#[derive(Serialize)]
+struct Definition<'a> {
+    unit_type: &'a str,
+    experiment: Vec<&'a String>,
+    variations: Vec<(&'a String, &'a Vec<String>)>,
+    metrics: Vec<&'a EventMetric>,
+}
+
+/// The targets a catalog wants, each with the text of its definition.
+///
+/// # Errors
+/// The catalog can't be written down.
+pub fn targets(catalog: &Catalog) -> Result<BTreeMap<TargetName, String>, StoreError> {
+    let mut wanted = BTreeMap::new();
+    for experiment in &catalog.experiments {
+        wanted.extend(targets_of(experiment)?);
+    }
+    Ok(wanted)
+}
+
+/// The targets of one phase.
+///
+/// # Errors
+/// As [`targets`].
+pub fn targets_of(experiment: &CatalogExperiment) -> Result<BTreeMap<TargetName, String>, StoreError> {
+    let mut wanted = BTreeMap::new();
+    let mut want = |metric: &str, metrics: Vec<&EventMetric>| {
+        let definition = Definition {
+            unit_type: &experiment.unit_type,
+            experiment: experiment.aliases.iter().collect(),
+            variations: experiment.variations.iter().map(|v| (&v.id, &v.aliases)).collect(),
+            metrics,
+        };
+        let text = serde_json::to_string(&definition).map_err(|e| StoreError::Unusable(format!("the catalog: {e}")))?;
+        wanted.insert((experiment.id.clone(), experiment.phase, metric.to_owned()), text);
+        Ok::<(), StoreError>(())
+    };
+    want("", Vec::new())?;
+    for metric in &experiment.metrics {
+        let parts = match &metric.definition {
+            MetricDefinition::Events(events) => vec![Some(events)],
+            MetricDefinition::Ratio { numerator, denominator } => {
+                vec![experiment.event_metric(numerator), experiment.event_metric(denominator)]
+            }
+        };
+        want(&metric.id, parts.into_iter().flatten().collect())?;
+    }
+    Ok(wanted)
+}
+
+/// The catalog with every id a number and every filter parsed. `target` says where a target's cells are and how far they cover.
+///
+/// # Errors
+/// A metric names a part that is missing, a target is not known, or the names can't be numbered.
+pub fn compile(
+    catalog: &Catalog,
+    names: &mut impl Interner,
+    target: impl Fn(&TargetName) -> Option<Target>,
+) -> Result<Compiled, StoreError> {
+    let mut compiled = Compiled::default();
+    for experiment in &catalog.experiments {
+        let target = |metric: &str| {
+            let name = (experiment.id.clone(), experiment.phase, metric.to_owned());
+            target(&name).ok_or_else(|| StoreError::Unusable(format!("no target for {name:?}")))
+        };
+        let real = names.number(&experiment.id)?;
+        compiled.experiments.insert(real, real);
+        for alias in &experiment.aliases {
+            compiled.experiments.insert(names.number(alias)?, real);
+        }
+        let mut variations = HashMap::new();
+        for variation in &experiment.variations {
+            let real = names.number(&variation.id)?;
+            variations.insert(real, real);
+            for alias in &variation.aliases {
+                variations.insert(names.number(alias)?, real);
+            }
+        }
+        let mut metrics = Vec::new();
+        for metric in &experiment.metrics {
+            metrics.push(compile_metric(names, experiment, metric, target(&metric.id)?)?);
+        }
+        compiled
+            .by_number
+            .insert((real, experiment.phase), compiled.phases.len());
+        compiled.phases.push(Phase {
+            unit_type: names.number(&experiment.unit_type)?,
+            variations,
+            assignment: target("")?,
+            metrics,
+        });
+    }
+    compiled.names = measured_names(&compiled);
+    Ok(compiled)
+}
+
+fn measured_names(compiled: &Compiled) -> HashSet<i64> {
+    compiled
+        .phases
+        .iter()
+        .flat_map(|p| &p.metrics)
+        .flat_map(|m| {
+            let second = match &m.pair {
+                Some(Pair::Denominator(measure)) => Some(measure.name),
+                _ => None,
+            };
+            std::iter::once(m.measure.name).chain(second)
+        })
+        .collect()
+}
+
+fn compile_metric(
+    names: &mut impl Interner,
+    experiment: &CatalogExperiment,
+    metric: &CatalogMetric,
+    target: Target,
+) -> Result<Metric, StoreError> {
+    let missing = |part: &str| StoreError::Unusable(format!("metric {:?} needs {part:?}, which is missing", metric.id));
+    match &metric.definition {
+        MetricDefinition::Events(events) => {
+            let pre_ms = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
+            Ok(Metric {
+                target,
+                measure: compile_measure(names, events)?,
+                pair: (pre_ms > 0).then_some(Pair::PrePeriod(pre_ms)),
+            })
+        }
+        MetricDefinition::Ratio { numerator, denominator } => {
+            let above = experiment.event_metric(numerator).ok_or_else(|| missing(numerator))?;
+            let below = experiment
+                .event_metric(denominator)
+                .ok_or_else(|| missing(denominator))?;
+            Ok(Metric {
+                target,
+                measure: compile_measure(names, above)?,
+                pair: Some(Pair::Denominator(compile_measure(names, below)?)),
+            })
+        }
+    }
+}
+
+fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Measure, StoreError> {
+    let mut filter = Vec::new();
+    for wanted in &events.filter {
+        filter.push((wanted.property.clone(), wanted_value(&wanted.equals)?));
+    }
+    Ok(Measure {
+        kind: events.kind,
+        name: names.number(&events.event_name)?,
+        filter,
+        property: match &events.number {
+            NumberSource::Value => None,
+            NumberSource::Property { name } => Some(name.clone()),
+        },
+        window_ms: i64::from(events.window_seconds) * 1_000,
+        cap: events.cap_micros,
+    })
+}
+
+/// The value a filter asks for, as properties are compared.
+pub(crate) fn wanted_value(value: &serde_json::Value) -> Result<PropertyValue, StoreError> {
+    PropertyValue::try_from(value.to_string().as_str())
+        .map_err(|e| StoreError::Unusable(format!("a metric's filter: {e}")))
+}
