@@ -1,13 +1,16 @@
 //! The binary `evenhand`: one command runs the platform, and the same core answers on the command line.
 
+mod answering;
 mod catalog;
 mod cli;
 mod config;
 mod demo;
 mod durable_dir;
+mod grpc;
 mod http;
 mod platform;
 mod sender;
+mod telemetry;
 
 use std::process::ExitCode;
 

@@ -11,14 +11,15 @@ use clap::Args;
 use evenhand_manage::{ADMIN_TOKEN_FILE, KEYS_FILE, Manage, ManageConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::connect::Client;
 use crate::config::Config;
 use crate::demo;
 use crate::durable_dir;
+use crate::grpc;
 use crate::http::{self, App, ConnectionLimits};
 use crate::platform::Platform;
+use crate::telemetry::{self, Telemetry};
 
 /// Stores, logs and streams need files too.
 const FILES_BESIDE_CONNECTIONS: u64 = 500;
@@ -34,6 +35,9 @@ pub struct Serve {
     /// Address and port to serve on [default: 127.0.0.1:8787]
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Address and port of gRPC [default: no gRPC]
+    #[arg(long)]
+    grpc_listen: Option<SocketAddr>,
     /// Requests a second allowed to one key [default: no limit]
     #[arg(long)]
     rate_key: Option<NonZeroU32>,
@@ -60,20 +64,17 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> Result<ExitCode, String> {
         let config = self.configuration()?;
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
-        if self.log_json {
-            log.json().init()
-        } else {
-            log.init()
-        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|e| format!("can't start the runtime: {e}"))?;
-        runtime.block_on(serve(config, self.demo.then_some(self.demo_visitors)))?;
+        let demo = self.demo.then_some(self.demo_visitors);
+        runtime.block_on(async {
+            let telemetry = telemetry::start(&config.telemetry, self.log_json)?;
+            let served = serve(config, demo, &telemetry).await;
+            telemetry.finish().await;
+            served
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -83,6 +84,7 @@ impl Serve {
             config.data_dir.clone_from(dir);
         }
         config.listen = self.listen.unwrap_or(config.listen);
+        config.grpc.listen = self.grpc_listen.or(config.grpc.listen);
         config.rate_key = self.rate_key.or(config.rate_key);
         config.rate_address = self.rate_address.or(config.rate_address);
         if let Some(file) = &self.pseudonym_key_file {
@@ -93,7 +95,7 @@ impl Serve {
     }
 }
 
-async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
+async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Result<(), String> {
     let mut stop = StopSignals::listen()?;
     let opening = config.clone();
     let opened = tokio::task::spawn_blocking(move || open(&opening))
@@ -104,11 +106,16 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
         .await
         .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
     let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
+    let grpc = grpc::Listening::of(&config.grpc).await?;
     follow_definitions(&manage, &platform);
     let app = App::new(Arc::clone(&manage), platform, config.clone());
-    let service = http::service(app);
+    telemetry.export_metrics(&app);
+    let service = http::service(app.clone());
     let dir = &config.data_dir;
     println!("Evenhand is serving on http://{address}");
+    if let Some(address) = grpc.as_ref().and_then(grpc::Listening::address) {
+        println!("  gRPC         {address}");
+    }
     println!("  admin token  {}", dir.join(ADMIN_TOKEN_FILE).display());
     println!("  API keys     {}", dir.join(KEYS_FILE).display());
     println!("  management   http://{address}/api/openapi.json");
@@ -139,7 +146,11 @@ async fn serve(config: Config, demo: Option<u32>) -> Result<(), String> {
         connections: config.max_connections.get() as usize,
         head: Duration::from_secs(config.head_timeout_s.get().into()),
     };
+    let called = grpc.map(|grpc| tokio::spawn(grpc.serve(app, closed.clone())));
     http::serve(listener, service, limits, closed).await;
+    if let Some(called) = called {
+        called.await.map_err(|e| format!("gRPC: {e}"))?;
+    }
     println!("Stopped; everything acknowledged is on disk.");
     Ok(())
 }

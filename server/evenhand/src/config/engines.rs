@@ -135,6 +135,8 @@ pub struct Telemetry {
     pub service_name: String,
     /// Share of requests that are traced when the caller does not say, 0 to 1.
     pub sample_ratio: f64,
+    /// Seconds between two exports of the metrics.
+    pub metrics_every_s: NonZeroU32,
 }
 
 impl Default for Telemetry {
@@ -143,6 +145,7 @@ impl Default for Telemetry {
             otlp: None,
             service_name: "evenhand".into(),
             sample_ratio: 0.01,
+            metrics_every_s: const { NonZeroU32::new(15).unwrap() },
         }
     }
 }

@@ -7,25 +7,21 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use evenhand_core::Slots;
-use evenhand_core::context_json::{self, ContextError, ParsedContext, Unusable};
-use evenhand_manage::{KeyKind, Published};
+use evenhand_core::context_json::{self, ParsedContext, Unusable};
+use evenhand_manage::Published;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::App;
-use super::answer::{Answers, Names};
 use super::error::HttpError;
 use super::extract::BodyBytes;
 use super::fragments;
 use super::keys::Caller;
 use super::overrides::{self, Ignored};
+use crate::answering::{Answers, MAY_ASK, MOST_FLAGS, context_fault, names, too_many_flags};
 use crate::platform::now_ms;
-
-/// Flags that one request may name.
-const MOST_FLAGS: usize = 5_000;
-/// A sidecar decides by itself.
-const MAY_ASK: &[KeyKind] = &[KeyKind::Server, KeyKind::Client];
+use crate::telemetry;
 
 #[derive(Serialize)]
 struct Answer<A> {
@@ -113,7 +109,7 @@ pub async fn by_body(
     }
     let mut parsed = context(read.context.get().as_bytes(), "context")?;
     if let Some(sticky) = read.sticky {
-        let names = names(&app, &caller)?;
+        let names = names(&app, &caller);
         let sticky = names.real_sticky(sticky.get());
         context_json::add_sticky(&mut parsed.context, sticky.as_bytes()).map_err(|e| context_fault(&e, "sticky"))?;
     }
@@ -129,27 +125,8 @@ fn split_flags(text: &str) -> Result<Vec<String>, HttpError> {
     }
 }
 
-fn too_many_flags() -> HttpError {
-    HttpError::bad_request(
-        "too_many_flags",
-        format!("at most {MOST_FLAGS} flags in one request; leave `flags` out for all"),
-    )
-    .field("flags")
-}
-
 fn context(bytes: &[u8], field: &str) -> Result<ParsedContext, HttpError> {
     context_json::parse_context(bytes).map_err(|e| context_fault(&e, field))
-}
-
-fn context_fault(error: &ContextError, field: &str) -> HttpError {
-    HttpError::bad_request("bad_context", error.to_string()).field(format!("{field}{}", error.path))
-}
-
-fn names(app: &App, caller: &Caller) -> Result<Names, HttpError> {
-    Ok(match caller.key.kind {
-        KeyKind::Client => Names::opaque(app.manage.current(&caller.key.environment)),
-        _ => Names::real(),
-    })
 }
 
 fn answer(
@@ -161,7 +138,7 @@ fn answer(
 ) -> Result<Response, HttpError> {
     let ignored_overrides = overrides::apply(app, &caller.key.environment, headers, &mut parsed.context);
     let published = app.manage.current(&caller.key.environment);
-    let names = names(app, caller)?;
+    let names = names(app, caller);
     let warnings = parsed
         .unusable
         .iter()
@@ -176,6 +153,8 @@ fn answer(
         .map_or_else(Slots::default, |p| Slots::of(&p.snapshot, &parsed.context));
     let assignments = Answers::new(published.as_deref(), &names, &slots, now_ms(), flags.as_deref());
     app.metrics.decisions.inc_by(assignments.count() as u64);
+    // They are made while they are written.
+    let _evaluating = telemetry::evaluation(assignments.count()).entered();
     let manifest_version = published.as_deref().map(|p: &Published| p.version);
     let body = if assignments.whole().is_some() {
         // Everything but the decisions, by serde; the decisions go between the braces of the empty object.

@@ -28,7 +28,7 @@ pub struct ConnectionLimits {
 }
 
 /// Open manifest streams never end by themselves: at the stop requests get this long, then the connections are dropped.
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// What answers requests: a router, or one with layers around it.
 pub trait Answering:
@@ -84,7 +84,7 @@ pub async fn serve(
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(
+pub async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {

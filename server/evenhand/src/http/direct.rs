@@ -13,11 +13,13 @@ use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::http::{Method, Request};
 use axum::response::{IntoResponse, Response};
 use tower::Service;
+use tracing::Instrument;
 
 use super::App;
 use super::assignments;
 use super::error::HttpError;
 use super::keys::Caller;
+use crate::telemetry;
 
 /// The path that does not reach the router with GET. (With HEAD, POST and all else it does.)
 pub const PATH: &str = "/v1/assignments";
@@ -52,8 +54,10 @@ impl Service<Request<Body>> for Direct {
         let app = self.app.clone();
         Box::pin(async move {
             let start = Instant::now();
-            let answer = assign(&app, request).await;
+            let span = telemetry::request("GET /v1/assignments", request.headers());
+            let answer = assign(&app, request).instrument(span.clone()).await;
             let response = answer.unwrap_or_else(IntoResponse::into_response);
+            telemetry::ended(&span, !response.status().is_server_error());
             app.metrics.answered_directly(response.status(), start.elapsed());
             Ok(response)
         })

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use evenhand_pipeline::ContentKind;
 use evenhand_pipeline::ingest::MAX_BODY_BYTES;
-use evenhand_pipeline::{ContentKind, IngestError, IngestMeta};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use super::App;
 use super::error::HttpError;
 use super::extract::{BODY_PATIENCE, QueryOf, check_announced};
 use super::keys::Caller;
-use crate::platform::{now_ms, pipeline_kind};
+use crate::answering::{Said, take};
+use crate::platform::now_ms;
 
 #[derive(Deserialize)]
 pub struct Parameters {
@@ -62,19 +63,13 @@ pub async fn ingest(
         .get("x-evenhand-sdk")
         .and_then(|v| v.to_str().ok())
         .map(str::to_owned);
-    let meta = IngestMeta {
+    let said = Said {
         received_at_ms,
         content,
-        key_id: caller.key.key_id.clone(),
-        key_kind: pipeline_kind(caller.key.kind),
         sdk,
         import: parameters.import,
     };
-    let pipeline = app
-        .platform
-        .pipeline(&caller.key.environment)
-        .ok_or_else(|| HttpError::overloaded("the event pipeline of this key's environment is not open yet", 1))?;
-    let outcome = pipeline.ingest(&body, meta).await.map_err(refused)?;
+    let outcome = take(&app, &caller, &body, said).await?;
     let rejected = outcome.rejected.into_iter().map(|r| RejectedEvent {
         index: r.index,
         event_id: r.event_id,
@@ -167,26 +162,5 @@ async fn unpack(packed: Bytes) -> Result<Bytes, HttpError> {
         Err(too_large("as unpacked"))
     } else {
         Ok(Bytes::from(plain))
-    }
-}
-
-fn refused(error: IngestError) -> HttpError {
-    let message = error.to_string();
-    match error {
-        IngestError::Unreadable { field, .. } => {
-            let error = HttpError::bad_request("unreadable", message);
-            if field.is_empty() { error } else { error.field(field) }
-        }
-        IngestError::TooLarge(_) => HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message),
-        IngestError::Forbidden(_) => HttpError::new(StatusCode::FORBIDDEN, "wrong_key_kind", message),
-        IngestError::Overloaded { retry_after_seconds } | IngestError::Backlogged { retry_after_seconds } => {
-            HttpError::overloaded(message, retry_after_seconds.into())
-        }
-        IngestError::Storage {
-            retry_after_seconds, ..
-        } => {
-            tracing::error!(%message, "events refused");
-            HttpError::overloaded(message, retry_after_seconds.into())
-        }
     }
 }

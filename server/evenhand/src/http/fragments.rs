@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use evenhand_core::{FlagId, Packed, Reason};
 
-use super::answer::{Answers, Assignment};
+use crate::answering::{Answers, Assignment};
 
 /// Stands for the bucket while a fragment is made: no real bucket is above 9999.
 const BUCKET_MARK: u16 = u16::MAX;
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn copied_decisions_are_the_decisions_that_serde_writes() {
-        let (published, names) = (published(), crate::http::answer::Names::real());
+        let (published, names) = (published(), crate::answering::Names::real());
         let mut reasons = std::collections::BTreeSet::new();
         for number in 0..2_000 {
             let mut context = evenhand_core::Context::new();
@@ -238,7 +238,7 @@ mod tests {
         let mut published = published();
         published.client_keys = [("a".to_owned(), "h1".to_owned())].into();
         let published = std::sync::Arc::new(published);
-        let names = crate::http::answer::Names::opaque(Some(std::sync::Arc::clone(&published)));
+        let names = crate::answering::Names::opaque(Some(std::sync::Arc::clone(&published)));
         let context = evenhand_core::Context::new().with("user_id", "u");
         let context = evenhand_core::Slots::of(&published.snapshot, &context);
         let whole = Answers::new(Some(&*published), &names, &context, 0, None);

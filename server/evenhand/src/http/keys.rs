@@ -50,7 +50,7 @@ impl Caller {
 }
 
 /// The key as sent: `Authorization: Bearer`, `X-Evenhand-Key`, or `?key=`.
-fn key_of(headers: &HeaderMap, query: Option<&str>) -> Result<String, HttpError> {
+pub fn key_of(headers: &HeaderMap, query: Option<&str>) -> Result<String, HttpError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().map_err(|_| unreadable("Authorization"))?;
         let (scheme, key) = text.split_once(' ').unwrap_or((text, ""));

@@ -15,10 +15,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tracing::Instrument;
 
 use super::App;
 use super::direct;
 use super::error::HttpError;
+use crate::telemetry;
 
 /// Only routes that exist become labels: a scanner can't make a series of its own.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -54,6 +56,7 @@ pub struct Metrics {
     seconds: Histogram,
     pub decisions: Counter,
     subscribers: Gauge<i64, AtomicI64>,
+    pub grpc: crate::grpc::Metrics,
 }
 
 impl Metrics {
@@ -75,7 +78,10 @@ impl Metrics {
         registry.register("decisions", "Decisions made by the assignment API", decisions.clone());
         registry.register("manifest_subscribers", "Open manifest streams", subscribers.clone());
         let assignments = requests.get_or_create_owned(&Answered::of(direct::PATH, StatusCode::OK));
+        let grpc = crate::grpc::Metrics::register(&mut registry);
+        crate::telemetry::Counters::get().register(&mut registry);
         Metrics {
+            grpc,
             registry,
             assignments,
             requests,
@@ -120,7 +126,9 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
         .map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
     let streamed = route == "/v1/manifest/stream";
     let start = Instant::now();
-    let response = next.run(request).await;
+    let span = telemetry::route(request.method(), &route, request.headers());
+    let response = next.run(request).instrument(span.clone()).await;
+    telemetry::ended(&span, !response.status().is_server_error());
     app.metrics
         .requests
         .get_or_create(&Answered::of(&route, response.status()))
@@ -131,13 +139,19 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
     response
 }
 
-/// The text of all series.
-pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, HttpError> {
+/// All series in OpenMetrics text: for whoever scrapes it, and for the export over OTLP.
+pub fn exposition_text(app: &App) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    encode(&mut text, &app.metrics.registry).map_err(HttpError::internal)?;
+    encode(&mut text, &app.metrics.registry)?;
     // The encoder ends its text with `# EOF`; the pipeline's series stand before it.
     let end = text.rfind("# EOF").unwrap_or(text.len());
     text.insert_str(end, &app.platform.pipeline_metrics());
+    Ok(text)
+}
+
+/// The text of all series.
+pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, HttpError> {
+    let text = exposition_text(&app).map_err(HttpError::internal)?;
     Ok((
         [(
             header::CONTENT_TYPE,

@@ -1,6 +1,5 @@
 //! The HTTP side: public routes here, `/api` from `evenhand_manage` with results, SQL and export added.
 
-mod answer;
 mod assignments;
 mod connections;
 mod direct;
@@ -35,8 +34,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::config::Config;
 use crate::platform::Platform;
 
-pub use connections::{Answering, ConnectionLimits, serve};
-pub use metrics::Metrics;
+pub use connections::{Answering, ConnectionLimits, DRAIN, accept, serve};
+pub use error::HttpError;
+pub use keys::{Caller, key_of};
+pub use metrics::{Metrics, exposition_text};
+pub use overrides::{Ignored, granted};
 pub use rate::RateLimits;
 
 /// What every handler may ask for.
@@ -80,7 +82,7 @@ impl App {
 }
 
 /// Largest body of a public route that is not `/v1/events`.
-const BODY_LIMIT: usize = 256 * 1024;
+pub const BODY_LIMIT: usize = 256 * 1024;
 
 /// The description of everything below `/api`.
 pub fn openapi() -> utoipa::openapi::OpenApi {

@@ -30,10 +30,19 @@ pub struct Ignored {
 
 /// Forces what the request's tokens grant; gives back those that are not valid.
 pub fn apply(app: &App, environment: &str, headers: &HeaderMap, context: &mut Context) -> Vec<Ignored> {
-    let mut ignored = Vec::new();
+    let (granted, ignored) = granted(app, environment, headers);
+    for grant in granted {
+        context.set_forced(&grant.flag, &grant.variation);
+    }
+    ignored
+}
+
+/// What the request's tokens grant, in the order in which it is to be forced, and those that are not valid.
+pub fn granted(app: &App, environment: &str, headers: &HeaderMap) -> (Vec<Override>, Vec<Ignored>) {
+    let (mut granted, mut ignored) = (Vec::new(), Vec::new());
     let tokens = tokens(headers);
     if tokens.is_empty() {
-        return ignored;
+        return (granted, ignored);
     }
     let now = now_ms();
     let keys = app.manage.override_public_keys(environment);
@@ -49,16 +58,14 @@ pub fn apply(app: &App, environment: &str, headers: &HeaderMap, context: &mut Co
     }
     for token in tokens.iter().take(MOST_TOKENS) {
         match override_token::verify(token, &keys, environment, now) {
-            Ok(Override { flag, variation, .. }) => {
-                context.set_forced(&flag, &variation);
-            }
+            Ok(grant) => granted.push(grant),
             Err(error) => ignored.push(Ignored {
                 code: error.code(),
                 message: error.to_string(),
             }),
         }
     }
-    ignored
+    (granted, ignored)
 }
 
 /// Cookie first, then header: what a request says itself wins.

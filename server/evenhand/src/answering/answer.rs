@@ -1,4 +1,4 @@
-//! Decisions as JSON, written straight from the snapshot's own strings; for client keys under opaque ids.
+//! Decisions for a caller, straight from the snapshot's own strings; for client keys under opaque ids. As JSON for HTTP; gRPC reads what they tell.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -171,7 +171,8 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn named(&self, key: &'a str) -> Assignment<'_, 'a> {
+    /// The decision of one flag, whether there is such a flag or not.
+    pub fn named(&self, key: &'a str) -> Assignment<'_, 'a> {
         let Some(published) = self.published else {
             return Assignment {
                 answers: self,
@@ -224,33 +225,41 @@ struct UnitId {
     json: String,
 }
 
-impl Serialize for Answers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(None)?;
+impl<'a> Answers<'a> {
+    /// Makes the decisions one after the other, in the order asked for or that of the flags' keys. Stops at the first error.
+    pub fn try_each<E>(&self, mut visit: impl FnMut(Assignment<'_, 'a>) -> Result<(), E>) -> Result<(), E> {
         match (self.flags, self.published) {
             (Some(flags), _) => {
                 let mut written: Vec<&str> = Vec::with_capacity(flags.len().min(64));
                 for key in flags {
-                    // A flag named twice is one member: JSON objects have each name once.
+                    // A flag named twice is answered once: JSON objects have each name once.
                     if flags.len() > 1 {
                         if written.contains(&key.as_str()) {
                             continue;
                         }
                         written.push(key);
                     }
-                    object.serialize_entry(key, &self.named(key))?;
+                    visit(self.named(key))?;
                 }
             }
             (None, Some(published)) => {
                 let snapshot = &*published.snapshot;
                 for flag in snapshot.flags() {
                     if let Some(key) = self.names.listed(flag.key) {
-                        object.serialize_entry(key, &self.decide(snapshot, flag.id, key))?;
+                        visit(self.decide(snapshot, flag.id, key))?;
                     }
                 }
             }
             (None, None) => {}
         }
+        Ok(())
+    }
+}
+
+impl Serialize for Answers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        self.try_each(|assignment| object.serialize_entry(assignment.key, &assignment))?;
         object.end()
     }
 }
@@ -322,7 +331,7 @@ impl<'s, 'a> Assignment<'s, 'a> {
     }
 
     /// The decision under the caller's ids. An id without an opaque twin is left out: a real one must not slip through.
-    fn shown(&self) -> Decision<'a> {
+    pub fn shown(&self) -> Decision<'a> {
         let mut decision = self.decision;
         if self.answers.names.client {
             decision.rule = self.opaque_rule();
@@ -352,37 +361,45 @@ impl Serialize for Assignment<'_, '_> {
         if shown.bucket.is_some() {
             object.serialize_entry("bucket", &shown.bucket)?;
         }
-        if let Some((snapshot, flag, packed)) = self.snapshot {
-            if let Some(exposure) = snapshot.exposure(flag, packed)
-                && let Some(id) = self
-                    .id_mark
-                    .map(str::to_owned)
-                    .or_else(|| self.answers.unit_id(snapshot, exposure.unit))
-                && let (Some(experiment), Some(variation)) = (shown.experiment, shown.variation)
-            {
-                let reason = (self.decision.reason == Reason::Override).then_some(Reason::Override);
-                let (phase, epoch) = (exposure.phase, exposure.epoch);
-                let event = ExposureEvent {
-                    experiment,
-                    variation,
-                    phase,
-                    epoch,
-                    unit: exposure.unit,
-                    id: &id,
-                    reason,
-                };
-                object.serialize_entry("exposure", &event)?;
-            }
-            if packed.exposed_holdouts() != 0 {
-                object.serialize_entry("holdout_exposures", &self.holdouts(snapshot, flag, packed))?;
-            }
+        if let Some(exposure) = self.exposure() {
+            object.serialize_entry("exposure", &exposure)?;
+        }
+        if self.exposes_holdouts() {
+            object.serialize_entry("holdout_exposures", &self.holdout_exposures())?;
         }
         object.end()
     }
 }
 
 impl<'a> Assignment<'_, 'a> {
-    fn holdouts(&self, snapshot: &'a Snapshot, flag: FlagId, packed: Packed) -> Vec<OwnedExposure> {
+    /// The event to send when the unit sees the variation.
+    pub fn exposure(&self) -> Option<Exposure<'a>> {
+        let (snapshot, flag, packed) = self.snapshot?;
+        let exposure = snapshot.exposure(flag, packed)?;
+        let id = self.id_mark.map(str::to_owned);
+        let id = id.or_else(|| self.answers.unit_id(snapshot, exposure.unit))?;
+        let shown = self.shown();
+        Some(Exposure {
+            experiment: shown.experiment?,
+            variation: shown.variation?,
+            phase: exposure.phase,
+            epoch: exposure.epoch,
+            unit: exposure.unit,
+            id,
+            reason: (self.decision.reason == Reason::Override).then_some(Reason::Override),
+        })
+    }
+
+    fn exposes_holdouts(&self) -> bool {
+        self.snapshot
+            .is_some_and(|(_, _, packed)| packed.exposed_holdouts() != 0)
+    }
+
+    /// Those of holdouts, to be sent with it: the holdout stands where an experiment does, its arm where a variation does.
+    pub fn holdout_exposures(&self) -> Vec<Exposure<'a>> {
+        let Some((snapshot, flag, packed)) = self.snapshot.filter(|_| self.exposes_holdouts()) else {
+            return Vec::new();
+        };
         let ids = self.answers.names.ids();
         let seen = snapshot.holdout_exposures(flag, packed).filter_map(|exposure| {
             let holdout = match ids {
@@ -393,71 +410,51 @@ impl<'a> Assignment<'_, 'a> {
                 evenhand_core::Arm::Held => "held",
                 evenhand_core::Arm::Open => "open",
             };
-            let id = self.answers.unit_id(snapshot, exposure.unit)?;
-            Some(OwnedExposure {
-                holdout: holdout.to_owned(),
-                arm,
-                unit: exposure.unit.to_owned(),
-                id,
+            Some(Exposure {
+                experiment: holdout,
+                variation: arm,
+                phase: 1,
+                epoch: 1,
+                unit: exposure.unit,
+                id: self.answers.unit_id(snapshot, exposure.unit)?,
+                reason: None,
             })
         });
         seen.collect()
     }
 }
 
+/// The name of exposure events.
+pub const EXPOSURE: &str = "$exposure";
+
 /// The event to send: everything but its id and time.
-struct ExposureEvent<'a> {
-    experiment: &'a str,
-    variation: &'a str,
-    phase: u32,
-    epoch: u32,
-    unit: &'a str,
-    id: &'a str,
-    reason: Option<Reason>,
+pub struct Exposure<'a> {
+    pub experiment: &'a str,
+    pub variation: &'a str,
+    pub phase: u32,
+    pub epoch: u32,
+    pub unit: &'a str,
+    pub id: String,
+    pub reason: Option<Reason>,
 }
 
-impl Serialize for ExposureEvent<'_> {
+impl Serialize for Exposure<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
-        object.serialize_entry("event_name", "$exposure")?;
+        object.serialize_entry("event_name", EXPOSURE)?;
         object.serialize_entry("experiment_id", self.experiment)?;
         object.serialize_entry("variation_id", self.variation)?;
         object.serialize_entry("phase", &self.phase)?;
         object.serialize_entry("epoch", &self.epoch)?;
         object.serialize_entry("unit", self.unit)?;
         if self.unit == "user_id" {
-            object.serialize_entry("user_id", self.id)?;
+            object.serialize_entry("user_id", &self.id)?;
         } else {
-            object.serialize_entry("units", &std::collections::BTreeMap::from([(self.unit, self.id)]))?;
+            object.serialize_entry("units", &std::collections::BTreeMap::from([(self.unit, &self.id)]))?;
         }
         if let Some(reason) = self.reason {
             object.serialize_entry("reason", &reason)?;
         }
         object.end()
-    }
-}
-
-/// A holdout's exposure: the holdout stands where an experiment does, its arm where a variation does.
-struct OwnedExposure {
-    holdout: String,
-    arm: &'static str,
-    unit: String,
-    id: String,
-}
-
-impl Serialize for OwnedExposure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (experiment, variation) = (&*self.holdout, self.arm);
-        let (unit, id) = (&*self.unit, &*self.id);
-        ExposureEvent {
-            experiment,
-            variation,
-            phase: 1,
-            epoch: 1,
-            unit,
-            id,
-            reason: None,
-        }
-        .serialize(serializer)
     }
 }
