@@ -21,6 +21,7 @@ use super::App;
 use super::error::HttpError;
 use super::extract::{JsonBody, QueryOf};
 use crate::catalog::is_half;
+use crate::platform::Stream;
 
 /// Bytes of an export between the thread that reads and the connection that sends: 16 parts of 64 KiB.
 const PARTS_AHEAD: usize = 16;
@@ -74,12 +75,23 @@ async fn admin_only(
     }
 }
 
-fn pipeline(app: &App, environment: &str) -> Result<Pipeline, HttpError> {
-    app.platform.pipeline(environment).ok_or_else(|| {
+fn stream(app: &App, environment: &str) -> Result<Stream, HttpError> {
+    app.platform.stream(environment).ok_or_else(|| {
         HttpError::not_found(format!(
             "there is no environment {environment:?}; there are {}",
             app.manage.environments().join(", ")
         ))
+    })
+}
+
+/// The pipeline of this process, for what ClickHouse does better by itself.
+fn embedded(app: &App, environment: &str) -> Result<Pipeline, HttpError> {
+    stream(app, environment)?.embedded().cloned().ok_or_else(|| {
+        HttpError::new(
+            StatusCode::CONFLICT,
+            "analytics_elsewhere",
+            "this deployment keeps its events in ClickHouse: ask it there (the views events, exposures and aggregates have the same columns), or with clickhouse-client for an export",
+        )
     })
 }
 
@@ -106,7 +118,7 @@ struct ResultsParameters {
 
 /// The phases of an experiment or holdout that its environment's pipeline knows.
 fn phases_of(app: &App, environment: &str, experiment: &str) -> Result<Vec<u32>, HttpError> {
-    let catalog = pipeline(app, environment)?.catalog();
+    let catalog = stream(app, environment)?.catalog();
     let of = catalog.experiments.iter().filter(|e| e.id == experiment);
     Ok(of.map(|e| e.phase).collect())
 }
@@ -127,7 +139,7 @@ async fn results(
         blocking(move || following.platform.follow_catalog().map_err(HttpError::internal)).await?;
         phases = phases_of(&app, &environment, &experiment)?;
     }
-    let pipeline = pipeline(&app, &environment)?;
+    let stream = stream(&app, &environment)?;
     let newest = phases.iter().max().copied();
     let phase = asked.phase.or(newest).filter(|p| phases.contains(p)).ok_or_else(|| {
         let what = match (newest, asked.phase) {
@@ -166,12 +178,10 @@ async fn results(
                 .field("confidence")
         })?;
     }
-    let found = blocking(move || {
-        pipeline
-            .results(&experiment, phase, &query)
-            .map_err(HttpError::internal)
-    })
-    .await?;
+    let found = stream
+        .results(experiment, phase, query)
+        .await
+        .map_err(HttpError::internal)?;
     let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;
     results.metrics.retain(|m| !is_half(&m.id));
     Ok(Json(results))
@@ -194,7 +204,7 @@ async fn sql(
     Path(environment): Path<String>,
     JsonBody(asked): JsonBody<SqlQuestion>,
 ) -> Result<Json<SqlAnswer>, HttpError> {
-    let pipeline = pipeline(&app, &environment)?;
+    let pipeline = embedded(&app, &environment)?;
     let mut limits = SqlLimits::default();
     limits.rows = asked.limit.unwrap_or(limits.rows).min(100_000);
     let answered = blocking(move || {
@@ -234,7 +244,7 @@ async fn export(
             .field("format"));
         }
     };
-    let pipeline = pipeline(&app, &environment)?;
+    let pipeline = embedded(&app, &environment)?;
     let counting = pipeline.clone();
     let count = blocking(move || {
         let counted = counting
@@ -326,7 +336,7 @@ async fn erase(
     Path(environment): Path<String>,
     JsonBody(asked): JsonBody<Erasure>,
 ) -> Result<Json<Erased>, HttpError> {
-    let pipeline = pipeline(&app, &environment)?;
-    let erased = blocking(move || pipeline.erase(&asked.unit, &asked.id).map_err(HttpError::internal)).await?;
-    Ok(Json(Erased { events: erased.events }))
+    let stream = stream(&app, &environment)?;
+    let events = stream.erase(asked.unit, asked.id).await.map_err(HttpError::internal)?;
+    Ok(Json(Erased { events }))
 }

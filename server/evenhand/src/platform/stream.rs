@@ -1,0 +1,71 @@
+//! The events of one environment, wherever they go: taken in, made into results, erased.
+
+use std::sync::Arc;
+
+use evenhand_pipeline::catalog::Catalog;
+use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcome, Pipeline, ResultsQuery};
+
+/// The events of one environment. Cheap to clone.
+#[derive(Clone)]
+pub enum Stream {
+    /// A pipeline of this process.
+    Embedded(Pipeline),
+}
+
+impl Stream {
+    /// Takes one request body. Returns when what was accepted is durable.
+    pub async fn ingest(&self, body: &[u8], meta: IngestMeta) -> Result<IngestOutcome, IngestError> {
+        match self {
+            Self::Embedded(pipeline) => pipeline.ingest(body, meta).await,
+        }
+    }
+
+    /// The experiments and metrics that there are results of.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        match self {
+            Self::Embedded(pipeline) => pipeline.catalog(),
+        }
+    }
+
+    /// The results of one phase; none when the catalog does not have it.
+    pub async fn results(
+        &self,
+        experiment: String,
+        phase: u32,
+        query: ResultsQuery,
+    ) -> Result<Option<ExperimentResults>, String> {
+        match self {
+            Self::Embedded(pipeline) => {
+                let pipeline = pipeline.clone();
+                off_thread(move || pipeline.results(&experiment, phase, &query)).await
+            }
+        }
+    }
+
+    /// Removes a unit's events and what they contributed; how many there were.
+    pub async fn erase(&self, unit_type: String, id: String) -> Result<usize, String> {
+        match self {
+            Self::Embedded(pipeline) => {
+                let pipeline = pipeline.clone();
+                off_thread(move || Ok(pipeline.erase(&unit_type, &id)?.events)).await
+            }
+        }
+    }
+
+    /// The pipeline of this process, for what only it can do.
+    pub fn embedded(&self) -> Option<&Pipeline> {
+        match self {
+            Self::Embedded(pipeline) => Some(pipeline),
+        }
+    }
+}
+
+/// Store work off the threads that answer requests.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, evenhand_pipeline::StoreError> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| e.to_string())?
+        .map_err(|e| e.to_string())
+}
