@@ -380,7 +380,7 @@ impl Manage {
 
 /// Loads a store and puts what it holds in force. The signing keys lie in `dir`.
 pub(crate) fn writer(mut store: Box<dyn DefinitionStore>, dir: &Path, shared: &Arc<Shared>) -> Result<Writer> {
-    let loaded = store.load()?;
+    let loaded = store.load(&Lists::default())?;
     let keys_path = dir.join("signing-keys.json");
     let mut writer = Writer {
         store,

@@ -1,16 +1,24 @@
-//! Where definitions, the audit log and published manifests are kept. One trait; SQLite below it for one machine, PostgreSQL later for many.
+//! Where definitions, the audit log and published manifests are kept. One trait; SQLite below it for one machine, PostgreSQL (`evenhand-postgres`) for many.
 
 pub mod audit;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
 mod sqlite;
 
 pub use sqlite::SqliteStore;
 
 use std::sync::Arc;
 
-use crate::edit::{Change, DrawnSalt};
-use crate::model::Model;
+pub use crate::edit::{Change, DrawnSalt};
+use crate::model::{Lists, Model};
 use crate::problem::Result;
 use audit::{AuditRecord, ChainHead, ChainReport};
+
+/// How many versions of an environment's manifests keep their bytes; of older ones only hashes and times remain.
+pub const KEPT_MANIFESTS: u64 = 200;
+
+/// The code of the refusal of a commit whose chain head is another by now: somebody else committed in between.
+pub const CHAIN_MOVED: &str = "chain_moved";
 
 /// One published version of an environment's manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +88,12 @@ pub struct AuditQuery {
 
 /// A store of definitions. Calls may block: they are made on a thread of their own.
 pub trait DefinitionStore: Send {
-    /// Reads everything.
-    fn load(&mut self) -> Result<Loaded>;
-    /// Writes one change in one transaction, durable when it returns. A document that is not at the version the change expects, or a chain whose head is another,
-    /// refuses all of it.
+    /// Reads everything, as it was at one instant. Id lists that are in `known` are taken from there: their address is their contents.
+    fn load(&mut self, known: &Lists) -> Result<Loaded>;
+    /// The end of the audit chain: cheap, and whenever anything was committed, another one.
+    fn head(&mut self) -> Result<ChainHead>;
+    /// Writes one change in one transaction, durable when it returns. A chain whose head is another ([`CHAIN_MOVED`]), or a document that is not at the version
+    /// the change expects, refuses all of it.
     fn commit(&mut self, commit: &Commit<'_>) -> Result<()>;
     /// Audit records, newest first.
     fn audit(&mut self, query: &AuditQuery) -> Result<Vec<AuditRecord>>;

@@ -6,16 +6,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::audit::{AuditRecord, ChainHead, ChainReport, GENESIS};
-use super::{AuditQuery, Commit, DefinitionStore, Loaded, ManifestVersion};
-use crate::definition::Segment;
-use crate::model::{Model, StoredRow};
+use super::{AuditQuery, CHAIN_MOVED, Commit, DefinitionStore, KEPT_MANIFESTS, Loaded, ManifestVersion};
+use crate::model::{Lists, Model, StoredRow};
 use crate::problem::{ManageError, Result};
 
 /// The layout of the file; another one is refused.
 const LAYOUT: i64 = 1;
-/// How many versions of an environment's manifests keep their bytes; of older ones only hashes and times remain.
-pub const KEPT_MANIFESTS: u64 = 200;
-
 const SCHEMA: &str = "
 CREATE TABLE documents (
     kind TEXT NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL,
@@ -77,43 +73,18 @@ impl SqliteStore {
 }
 
 impl DefinitionStore for SqliteStore {
-    fn load(&mut self) -> Result<Loaded> {
-        let mut model = Model::default();
-        let mut documents = self
+    fn load(&mut self, known: &Lists) -> Result<Loaded> {
+        // One transaction, so that what is read belongs together.
+        let transaction = self
             .connection
-            .prepare("SELECT kind, scope, key, version, created_ms, updated_ms, body FROM documents")?;
-        let mut rows = documents.query([])?;
-        while let Some(row) = rows.next()? {
-            let (kind, scope, key, body): (String, String, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(2)?, row.get(6)?);
-            let (version, created_ms, updated_ms) = (uint(row, 3)?, row.get(4)?, row.get(5)?);
-            model.load(&StoredRow {
-                kind: &kind,
-                scope: &scope,
-                key: &key,
-                version,
-                created_ms,
-                updated_ms,
-                body: &body,
-            })?;
-        }
-        let mut salts = self.connection.prepare("SELECT state, length FROM salts")?;
-        model.salts = Arc::new(
-            salts
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<_>>()?,
-        );
-        load_lists(&self.connection, &mut model)?;
-        let mut newest = self.connection.prepare(
-            "SELECT environment, version, generation, issued_at_ms, server_hash, client_hash, audit_seq, server_bytes, client_bytes FROM manifests AS m
-             WHERE version = (SELECT max(version) FROM manifests WHERE environment = m.environment)",
-        )?;
-        let published = newest.query_map([], read_manifest)?.collect::<rusqlite::Result<_>>()?;
-        Ok(Loaded {
-            model,
-            published,
-            head: head(&self.connection)?,
-        })
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let loaded = load(&transaction, known)?;
+        transaction.commit()?;
+        Ok(loaded)
+    }
+
+    fn head(&mut self) -> Result<ChainHead> {
+        head(&self.connection)
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<()> {
@@ -123,8 +94,8 @@ impl DefinitionStore for SqliteStore {
         let head = head(&transaction)?;
         if commit.audit.prev_hash != head.hash {
             return Err(ManageError::conflict(
-                "chain_moved",
-                "another process wrote to the store: one process manages a data directory; stop the other, then start this one again",
+                CHAIN_MOVED,
+                "another process wrote to the store in between; nothing was changed: try again",
             ));
         }
         write_documents(&transaction, commit)?;
@@ -239,31 +210,53 @@ fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(stored).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, stored))
 }
 
-fn load_lists(connection: &Connection, model: &mut Model) -> Result<()> {
-    let projects: Vec<String> = model
-        .projects
-        .scope(crate::model::INSTALLATION)
-        .map(|project| project.body.key.clone())
-        .collect();
-    let named: Vec<String> = projects
-        .iter()
-        .flat_map(|project| model.segments.scope(project))
-        .filter_map(|segment| match &segment.body {
-            Segment { list: Some(list), .. } => Some(list.sha256.clone()),
-            Segment { list: None, .. } => None,
-        })
-        .collect();
+fn load(connection: &Connection, known: &Lists) -> Result<Loaded> {
+    let mut model = Model::default();
+    let mut documents =
+        connection.prepare("SELECT kind, scope, key, version, created_ms, updated_ms, body FROM documents")?;
+    let mut rows = documents.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, scope, key, body): (String, String, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(6)?);
+        let (version, created_ms, updated_ms) = (uint(row, 3)?, row.get(4)?, row.get(5)?);
+        model.load(&StoredRow {
+            kind: &kind,
+            scope: &scope,
+            key: &key,
+            version,
+            created_ms,
+            updated_ms,
+            body: &body,
+        })?;
+    }
+    let mut salts = connection.prepare("SELECT state, length FROM salts")?;
+    model.salts = Arc::new(
+        salts
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?,
+    );
+    load_lists(connection, &mut model, known)?;
+    let mut newest = connection.prepare(
+        "SELECT environment, version, generation, issued_at_ms, server_hash, client_hash, audit_seq, server_bytes, client_bytes FROM manifests AS m
+         WHERE version = (SELECT max(version) FROM manifests WHERE environment = m.environment)",
+    )?;
+    let published = newest.query_map([], read_manifest)?.collect::<rusqlite::Result<_>>()?;
+    let head = head(connection)?;
+    Ok(Loaded { model, published, head })
+}
+
+fn load_lists(connection: &Connection, model: &mut Model, known: &Lists) -> Result<()> {
+    let named = model.named_lists();
     // Replaced lists are kept while the process that replaced them runs, for SDKs that still hold the manifest before; then they go.
     connection.execute(
         "DELETE FROM lists WHERE sha256 NOT IN (SELECT value FROM json_each(?1))",
         [serde_json::Value::from(named.clone()).to_string()],
     )?;
     for sha256 in named {
-        let bytes = list(connection, &sha256)?.ok_or_else(|| {
-            ManageError::Store(format!(
-                "the id list {sha256} is missing: restore the store from a backup"
-            ))
-        })?;
+        if Arc::make_mut(&mut model.lists).share(known, &sha256) {
+            continue;
+        }
+        let bytes = list(connection, &sha256)?.ok_or_else(|| ManageError::missing_list(&sha256))?;
         Arc::make_mut(&mut model.lists).insert(bytes)?;
     }
     Ok(())
