@@ -1,1 +1,31 @@
-//! Analytics in ClickHouse: raw events, unit histories, aggregates.
+//! Analytics in ClickHouse: raw events by unit, aggregates, and what analysts read.
+//!
+//! ```text
+//! schema      the tables and views, made by the program that needs them (schema/*.sql)
+//! rows        what a row of each table holds
+//! events      raw rows in, unit histories out
+//! cells       aggregates and markers, written together
+//! results     cells → PhaseAggregates, for `evenhand_pipeline::results::summarise`
+//! erase       one unit leaves
+//! ```
+//!
+//! Nothing here counts on a row being inserted once, or on insert tokens: every table keeps one of equal rows.
+
+mod cells;
+mod erase;
+mod error;
+mod events;
+mod results;
+mod rows;
+mod schema;
+mod settings;
+mod store;
+mod text;
+
+pub use cells::{PartitionCells, WrittenCells};
+pub use erase::{Erasure, ErasureEvent, TouchedUnit};
+pub use error::ClickHouseError;
+pub use results::ClickHouseResults;
+pub use rows::{CellRow, ERASED, HistoryRow, MARKER, UnitEventRow, environment_target};
+pub use settings::ClickHouseSettings;
+pub use store::ClickHouse;

@@ -1,0 +1,137 @@
+-- Raw events, one row for each unit of an event (docs/contract/events.md).
+--
+-- A row is a fact: (environment, unit, time, event id, digest of the event's bytes) stood at an offset of a partition of the log. A fact may
+-- be inserted any number of times; of equal ones the row of the least offset is kept, because `version` falls as the offset rises.
+-- Records of one event id that differ in time or bytes are different facts and all stay: which one counts is decided by who reads.
+-- A row named `$erased` says that the event is gone for this unit from its offset on; it stays until the event's rows are deleted.
+--
+-- One partition a month: a look at one unit asks every part of every partition once, and a year of days would be 365 of them.
+CREATE TABLE IF NOT EXISTS unit_events{local}{on_cluster}
+(
+    environment  LowCardinality(String),
+    unit         FixedString(16),
+    time         DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    event_id     FixedString(16) CODEC(NONE),
+    digest       FixedString(32) CODEC(NONE),
+    partition    UInt32,
+    version      UInt64 CODEC(Delta, ZSTD(1)),
+    kafka_offset UInt64 ALIAS 18446744073709551615 - version,
+    event_name   LowCardinality(String),
+    unit_type    LowCardinality(String),
+    key_kind     UInt8,
+    key_id       LowCardinality(String),
+    received_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    -- of an exposure, on the row of the unit that was randomised; else empty
+    experiment   LowCardinality(String),
+    variation    LowCardinality(String),
+    phase        UInt32,
+    epoch        UInt32,
+    overridden   UInt8,
+    -- micro-units
+    value        Nullable(Int64),
+    -- canonical text; empty: none
+    properties   String CODEC(ZSTD(1)),
+    -- the unit whose row carries the event's canonical bytes
+    lead         FixedString(16),
+    body         String CODEC(ZSTD(3))
+)
+ENGINE = {replicated}ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(time)
+ORDER BY (environment, unit, time, event_id, digest)
+TTL toDateTime(time) + INTERVAL {retention_days} DAY
+SETTINGS index_granularity = 512;
+
+-- cluster only
+CREATE TABLE IF NOT EXISTS unit_events{on_cluster} AS unit_events{local}
+ENGINE = Distributed({cluster}, currentDatabase(), unit_events{local}, sipHash64(unit));
+
+-- What a unit saw, for analysts: idempotent states only, so that a fact inserted twice changes nothing.
+CREATE TABLE IF NOT EXISTS unit_exposures{local}{on_cluster}
+(
+    environment LowCardinality(String),
+    experiment  LowCardinality(String),
+    phase       UInt32,
+    epoch       UInt32,
+    unit        FixedString(16),
+    unit_type   SimpleAggregateFunction(any, LowCardinality(String)),
+    -- (time in ms, event id, variation, kind of key) of the first exposure
+    first       AggregateFunction(min, Tuple(Int64, FixedString(16), String, UInt8)),
+    variations  SimpleAggregateFunction(groupUniqArrayArray, Array(String)),
+    overridden  SimpleAggregateFunction(max, UInt8)
+)
+ENGINE = {replicated}AggregatingMergeTree
+ORDER BY (environment, experiment, phase, epoch, unit);
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS unit_exposures_fed{on_cluster} TO unit_exposures{local} AS
+SELECT
+    environment, experiment, phase, epoch, unit, any(unit_type) AS unit_type,
+    minState((toUnixTimestamp64Milli(time), event_id, toString(variation), key_kind)) AS first,
+    groupUniqArray(toString(variation)) AS variations, max(overridden) AS overridden
+FROM unit_events{local}
+WHERE experiment != ''
+GROUP BY environment, experiment, phase, epoch, unit;
+
+-- cluster only
+CREATE TABLE IF NOT EXISTS unit_exposures{on_cluster} AS unit_exposures{local}
+ENGINE = Distributed({cluster}, currentDatabase(), unit_exposures{local}, sipHash64(unit));
+
+-- Aggregates of one partition of the log, and (target = 0) the marker that says how far they are. Both are written by one insert, which is
+-- one block and hence all or nothing; the greatest version of a row is the one that holds. A cell that came to nothing is written as zeros.
+CREATE TABLE IF NOT EXISTS cells{local}{on_cluster}
+(
+    environment LowCardinality(String),
+    experiment  String,
+    phase       UInt32,
+    metric      String,
+    target      UInt64,
+    partition   UInt32,
+    epoch       UInt32,
+    variation   String,
+    key_kind    UInt8,
+    standing    UInt8,
+    version     UInt64,
+    n           Int64,
+    sum         Int256,
+    sum_sq      Int256,
+    pair_sum    Int256,
+    pair_sum_sq Int256,
+    pair_cross  Int256,
+    -- of a marker: events below this offset are in the cells
+    position    UInt64,
+    -- of a marker: the time of the last event taken in
+    watermark   DateTime64(3, 'UTC'),
+    -- of a marker: the targets whose cells hold all units, and those that are being rebuilt with the last unit taken in
+    complete    Array(UInt64),
+    open        Array(UInt64),
+    open_to     Array(FixedString(16))
+)
+ENGINE = {replicated}ReplacingMergeTree(version)
+ORDER BY (environment, experiment, phase, metric, target, partition, epoch, variation, key_kind, standing);
+
+-- cluster only
+CREATE TABLE IF NOT EXISTS cells{on_cluster} AS cells{local}
+ENGINE = Distributed({cluster}, currentDatabase(), cells{local}, partition);
+
+-- Every catalog that a batch was worked out with, by its hash: a batch that is done again is done with the same one.
+CREATE TABLE IF NOT EXISTS catalogs{on_cluster}
+(
+    hash     String,
+    body     String CODEC(ZSTD(3)),
+    saved_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = {replicated}ReplacingMergeTree
+ORDER BY hash;
+
+-- Erasures on their way: the events that go, for each unit that has a row of them. The row whose unit is zeros is written last: without it
+-- an erasure has not begun.
+CREATE TABLE IF NOT EXISTS erasures{on_cluster}
+(
+    environment LowCardinality(String),
+    erasure     FixedString(16),
+    unit        FixedString(16),
+    event_id    FixedString(16),
+    time        DateTime64(3, 'UTC'),
+    started_at  DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = {replicated}ReplacingMergeTree
+ORDER BY (environment, erasure, unit, event_id, time);

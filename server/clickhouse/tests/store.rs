@@ -1,0 +1,328 @@
+//! The store against the real engine: facts inserted twice, cells all or nothing, views, erasure, and a server that dies.
+
+use std::collections::BTreeSet;
+
+use evenhand_clickhouse::{
+    CellRow, ClickHouse, ClickHouseError, ClickHouseSettings, ERASED, UnitEventRow, WrittenCells,
+};
+use evenhand_core::event::Event;
+use evenhand_pipeline::process::{UnitKey, aggregate::Sums, exact::Exact};
+use evenhand_test_servers::Server;
+use sha2::{Digest, Sha256};
+
+const DAY: i64 = 86_400_000;
+const T0: i64 = 1_795_392_000_000;
+
+/// The rows of one event, as the processor makes them.
+fn rows(json: &str, time: i64, offset: u64) -> Vec<UnitEventRow> {
+    let event = Event::parse(json.as_bytes()).unwrap();
+    let canonical = String::from_utf8(event.canonical_bytes().unwrap()).unwrap();
+    let lead = event
+        .units
+        .get_key_value("user_id")
+        .or_else(|| event.units.first_key_value())
+        .unwrap();
+    let lead = UnitKey::of(lead.0, lead.1).0;
+    let rows = event.units.iter().map(|(unit_type, id)| {
+        let unit = UnitKey::of(unit_type, id).0;
+        let own = event.is_exposure() && event.unit == *unit_type;
+        let text = |text: &Option<String>| {
+            if own {
+                text.clone().unwrap_or_default()
+            } else {
+                String::new()
+            }
+        };
+        UnitEventRow {
+            environment: "production".into(),
+            unit,
+            time,
+            event_id: *event.event_id.as_bytes(),
+            digest: Sha256::digest(&canonical).into(),
+            partition: 0,
+            version: UnitEventRow::version_of(offset),
+            event_name: event.event_name.clone(),
+            unit_type: unit_type.clone(),
+            key_kind: 1,
+            key_id: "key-1".into(),
+            received_at: time + 5,
+            experiment: text(&event.experiment_id),
+            variation: text(&event.variation_id),
+            phase: event.phase,
+            epoch: event.epoch,
+            overridden: 0,
+            value: event.value.map(|v| v.0),
+            properties: String::new(),
+            lead,
+            body: if unit == lead { canonical.clone() } else { String::new() },
+        }
+    });
+    rows.collect()
+}
+
+fn event(n: u32, user: &str, device: &str, rest: &str) -> String {
+    format!(
+        r#"{{"event_id":"0190a1b2-c3d4-7e5f-8a9b-{n:012x}","timestamp":{T0},"user_id":"{user}","units":{{"device_id":"{device}"}},{rest}}}"#
+    )
+}
+
+#[derive(clickhouse::Row, serde::Deserialize)]
+struct Shown {
+    line: String,
+}
+
+async fn lines(client: &clickhouse::Client, sql: &str) -> Vec<String> {
+    client
+        .query(sql)
+        .fetch_all::<Shown>()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.line)
+        .collect()
+}
+
+#[tokio::test]
+async fn the_store() {
+    let mut server = Server::start("clickhouse", &[]);
+    let store = ClickHouse::new(ClickHouseSettings::new(&server.url)).unwrap();
+    store.prepare().await.unwrap();
+    let client = clickhouse::Client::default()
+        .with_url(&server.url)
+        .with_database("evenhand");
+
+    facts(&store, &client).await;
+    cells(&store).await;
+    let kept = store.partition(3).await.unwrap();
+    server.kill();
+    let gone = store.partition(3).await.unwrap_err();
+    assert!(matches!(gone, ClickHouseError::Unreachable { .. }), "{gone}");
+    assert!(gone.to_string().contains("127.0.0.1"), "{gone}");
+    server.restart();
+    assert_eq!(store.partition(3).await.unwrap(), kept);
+    erasure(&store, &client).await;
+}
+
+async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
+    let exposure = r#""event_name":"$exposure","experiment_id":"exp","variation_id":"blue""#;
+    let buy = r#""event_name":"buy","value":"12.5","properties":{"colour":"r\u00e9d","n":1.5}"#;
+    let mut all = rows(&event(1, "u1", "d1", exposure), T0, 10);
+    all.extend(rows(&event(2, "u1", "d2", buy), T0 + 1_234, 11));
+    // The same event with another time: not the one that counts.
+    all.extend(rows(&event(2, "u1", "d2", buy), T0 + 9_000, 12));
+    // History of many years: more months than ClickHouse takes in one block.
+    for month in 0..101 {
+        all.extend(rows(
+            &event(200 + month, "old", "d1", buy),
+            T0 - i64::from(month) * 31 * DAY,
+            50 + u64::from(month),
+        ));
+    }
+    store.insert_events(&all).await.unwrap();
+    // A batch done again, and a resend at later offsets.
+    store.insert_events(&all[..4]).await.unwrap();
+    let again: Vec<UnitEventRow> = all[..4]
+        .iter()
+        .map(|row| UnitEventRow {
+            version: row.version - 1_000,
+            ..row.clone()
+        })
+        .collect();
+    store.insert_events(&again).await.unwrap();
+    client
+        .query("OPTIMIZE TABLE unit_events FINAL")
+        .execute()
+        .await
+        .unwrap();
+    let u1 = UnitKey::of("user_id", "u1");
+    let mut history = store.histories("production", &[u1]).await.unwrap();
+    history.sort_by_key(|row| row.offset());
+    let offsets: Vec<u64> = history.iter().map(|row| row.offset()).collect();
+    assert_eq!(
+        offsets,
+        [10, 11, 12],
+        "of equal rows the one of the least offset is kept"
+    );
+    assert_eq!(
+        (history[0].experiment.as_str(), history[0].variation.as_str()),
+        ("exp", "blue")
+    );
+    assert_eq!((history[1].value, history[1].time), (Some(12_500_000), T0 + 1_234));
+    assert!(store.histories("elsewhere", &[u1]).await.unwrap().is_empty());
+    // Many units at once, most of which are unknown.
+    let mut many: Vec<UnitKey> = (0..5_000)
+        .map(|n| UnitKey::of("user_id", &format!("nobody-{n}")))
+        .collect();
+    many.push(u1);
+    assert_eq!(store.histories("production", &many).await.unwrap().len(), 3);
+
+    let mut walked: Vec<UnitKey> = Vec::new();
+    loop {
+        let next = store
+            .units_after("production", 0, walked.last().copied(), 12, 1)
+            .await
+            .unwrap();
+        if next.is_empty() {
+            break;
+        }
+        walked.extend(next);
+    }
+    let below_12: BTreeSet<UnitKey> = [("user_id", "u1"), ("device_id", "d1"), ("device_id", "d2")]
+        .map(|(unit_type, id)| UnitKey::of(unit_type, id))
+        .into();
+    assert_eq!(walked, Vec::from_iter(below_12));
+
+    let shown = lines(
+        client,
+        "SELECT concat(event_id, ' ', event_name, ' ', toString(time_ms), ' ', time, ' ', key_kind, ' ', assumeNotNull(user_id), ' ',
+            assumeNotNull(units), ' ', coalesce(value, '-'), ' ', coalesce(properties, '-'), ' ', coalesce(variation_id, '-'), ' ', toString(phase)) AS line
+         FROM events WHERE user_id = 'u1' ORDER BY event_id",
+    )
+    .await;
+    assert_eq!(
+        shown,
+        [
+            format!(
+                r#"0190a1b2-c3d4-7e5f-8a9b-000000000001 $exposure {T0} 2026-11-23T00:00:00.000Z client u1 {{"device_id":"d1"}} - - blue 1"#
+            ),
+            format!(
+                r#"0190a1b2-c3d4-7e5f-8a9b-000000000002 buy {} 2026-11-23T00:00:01.234Z client u1 {{"device_id":"d2"}} 12.5 {{"colour":"réd","n":1.5}} - 1"#,
+                T0 + 1_234
+            ),
+        ]
+    );
+    let exposures = lines(
+        client,
+        "SELECT concat(unit_type, ' ', experiment_id, ' ', variation_id, ' ', unit) AS line FROM exposures",
+    )
+    .await;
+    let hex: String = u1.0.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(exposures, [format!("user_id exp blue {hex}")]);
+    let first = lines(
+        client,
+        "SELECT concat(toString(minMerge(first).1), ' ', minMerge(first).3, ' ', toString(length(groupUniqArrayArray(variations)))) AS line
+         FROM unit_exposures GROUP BY environment, experiment, phase, epoch, unit",
+    )
+    .await;
+    assert_eq!(first, [format!("{T0} blue 1")], "inserted three times, seen once");
+}
+
+async fn cells(store: &ClickHouse) {
+    let mut large = Sums {
+        n: 3,
+        ..Sums::default()
+    };
+    for _ in 0..5 {
+        large.sum_sq.add(i128::from(i64::MAX) * i128::from(i64::MAX));
+        large.pair_sum.add(-i128::from(i64::MAX));
+    }
+    large.pair_cross = Exact::from(-1);
+    let cell = |version| CellRow {
+        environment: "production".into(),
+        experiment: "exp".into(),
+        phase: 1,
+        metric: "m".into(),
+        target: 7,
+        epoch: 1,
+        variation: "blue".into(),
+        ..CellRow::marker(3, version, 0, 0)
+    };
+    let marker = |version, position| CellRow {
+        complete: vec![7],
+        open: vec![8, 9],
+        open_to: vec![[0; 16], [9; 16]],
+        ..CellRow::marker(3, version, position, T0)
+    };
+    let one = WrittenCells {
+        marker: marker(1, 100),
+        cells: vec![cell(1).with_sums(&large)],
+    };
+    store.write_cells(&one).await.unwrap();
+    let read = store.partition(3).await.unwrap();
+    assert_eq!(
+        (read.marker.as_ref(), read.cells.as_slice()),
+        (Some(&one.marker), one.cells.as_slice())
+    );
+    assert_eq!(read.cells[0].sums().unwrap(), large);
+    // The next version takes its place, whoever repeats the first one later.
+    let two = WrittenCells {
+        marker: marker(2, 200),
+        cells: vec![cell(2).with_sums(&Sums::default())],
+    };
+    store.write_cells(&two).await.unwrap();
+    store.write_cells(&one).await.unwrap();
+    let read = store.partition(3).await.unwrap();
+    assert_eq!((read.marker, read.cells.len()), (Some(two.marker), 0));
+    assert_eq!(store.partition(4).await.unwrap().marker, None);
+    assert_eq!(store.markers().await.unwrap().len(), 1);
+}
+
+async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
+    let (u1, d1) = (UnitKey::of("user_id", "u1"), UnitKey::of("device_id", "d1"));
+    let begun = store.begin_erase("production", u1).await.unwrap();
+    let touched: Vec<String> = begun
+        .touched
+        .iter()
+        .map(|unit| format!("{}/{}", unit.unit_type, unit.id))
+        .collect();
+    assert_eq!(
+        (begun.events, touched),
+        (
+            2,
+            ["device_id/d1", "device_id/d2", "user_id/u1"]
+                .map(str::to_owned)
+                .to_vec()
+        )
+    );
+    assert_eq!(
+        store.begin_erase("production", u1).await.unwrap(),
+        begun,
+        "beginning twice is beginning once"
+    );
+    let erasures = store.erasures_of("production", &[d1]).await.unwrap();
+    assert_eq!(erasures, BTreeSet::from([begun.id]));
+    assert!(
+        store
+            .erasures_of("production", &[UnitKey::of("user_id", "old")])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        store
+            .erasure_events("production", &erasures, &[d1])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    store.finish_erase(&begun).await.unwrap();
+    store.finish_erase(&begun).await.unwrap();
+    assert!(store.histories("production", &[u1]).await.unwrap().is_empty());
+    let left = store.histories("production", &[d1]).await.unwrap();
+    assert!(
+        !left.is_empty()
+            && left
+                .iter()
+                .all(|row| row.event_name == "buy" && row.event_name != ERASED)
+    );
+    assert!(store.erasures_of("production", &[d1]).await.unwrap().is_empty());
+    assert!(
+        lines(client, "SELECT experiment_id AS line FROM exposures")
+            .await
+            .is_empty()
+    );
+    assert!(
+        lines(client, "SELECT toString(experiment) AS line FROM unit_exposures")
+            .await
+            .is_empty()
+    );
+    let trace = lines(
+        client,
+        "SELECT body AS line FROM unit_events WHERE body LIKE '%\"u1\"%'",
+    )
+    .await;
+    assert!(trace.is_empty(), "{trace:?}");
+    let nothing = store.begin_erase("production", u1).await.unwrap();
+    assert_eq!((nothing.events, nothing.touched.len()), (0, 0));
+}
