@@ -54,6 +54,11 @@ impl TrustedKeys {
         serde_json::to_string(&texts).unwrap_or_default()
     }
 
+    /// The environments it has keys of.
+    pub fn environments(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
     /// Of one environment.
     pub fn of(&self, environment: &str) -> Option<&KeySet> {
         self.0.get(environment)
@@ -184,6 +189,14 @@ impl Manage {
         let model = self.model();
         let missing = bundle.lists.iter().filter(|list| model.lists.bytes(list).is_none());
         missing.cloned().collect()
+    }
+
+    /// Whether a bundle of this environment could be taken at all.
+    pub fn may_follow(&self, environment: &str) -> bool {
+        self.followed().is_some_and(|following| match &following.given {
+            Some(keys) => keys.of(environment).is_some(),
+            None => true,
+        })
     }
 
     /// The order of the bundle in force; none: there is none yet.
