@@ -40,6 +40,7 @@ def faults(deploy: Path, tools: Tools, scratch: Path) -> tuple[list[str], int]:
                 if "alert" in rule:
                     found += _alert_faults(rule, path.name)
     listed = set(re.findall(r"^\| `(evenhand_[a-z0-9_]+)", (deploy / "alerts/README.md").read_text(), re.M))
+    found += _not_in_code(deploy)
     for where, query in queries:
         for name in SERIES.findall(query):
             base = name
@@ -52,6 +53,15 @@ def faults(deploy: Path, tools: Tools, scratch: Path) -> tuple[list[str], int]:
             if name not in recorded:
                 found.append(f"{where}: nothing records {name}")
     return found, len(queries)
+
+
+def _not_in_code(deploy: Path) -> list[str]:
+    """Series that the table calls there, and that no source file names."""
+    server = Path(__file__).resolve().parents[2] / "server"
+    source = "\n".join(path.read_text() for path in server.glob("*/src/**/*.rs"))
+    said = re.findall(r"^\| `evenhand_([a-z0-9_]+)`.*\| now \|$", (deploy / "alerts/README.md").read_text(), re.M)
+    gone = [name for name in said if f'"{name.removesuffix("_total")}"' not in source and f"evenhand_{name}" not in source]
+    return [f"alerts/README.md: evenhand_{name} is called there, but no source below server/ names it" for name in gone]
 
 
 def _alert_faults(rule: dict, file: str) -> list[str]:

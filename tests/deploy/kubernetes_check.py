@@ -1,6 +1,8 @@
 """deploy/kubernetes: both overlays are built; every object is held against its schema, and objects against one another."""
 from __future__ import annotations
 
+import functools
+import json
 import re
 import subprocess
 import tomllib
@@ -32,7 +34,7 @@ def faults(deploy: Path, tools: Tools, structs: dict) -> tuple[list[str], int]:
         if ran.returncode != 0:
             found.append(f"overlays/{overlay}: {ran.stderr.strip()[-1500:]}")
             continue
-        objects = [document for document in yaml.safe_load_all(ran.stdout) if document]
+        objects = [document for document in yaml.load_all(ran.stdout, yaml.CSafeLoader) if document]
         count += len(objects)
         found += _schema_faults(objects, f"overlays/{overlay}")
         found += _monitor_faults(ran.stdout, objects, tools, f"overlays/{overlay}")
@@ -55,14 +57,21 @@ def _schema_faults(objects: list[dict], where: str) -> list[str]:
     for document in objects:
         if document.get("apiVersion") == "monitoring.coreos.com/v1":
             continue
-        name = f"{where}: {document.get('kind')}/{document.get('metadata', {}).get('name', '')}"
-        try:
-            kubernetes_validate.validate(document, VERSION, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            found.append(f"{name}: {'.'.join(map(str, error.path))}: {error.message[:300]}")
-        except kubernetes_validate.SchemaNotFoundError:
-            found.append(f"{name}: Kubernetes {VERSION} has no {document.get('apiVersion')}")
+        if message := _schema_fault(json.dumps(document)):
+            found.append(f"{where}: {document.get('kind')}/{document.get('metadata', {}).get('name', '')}: {message}")
     return found
+
+
+@functools.cache  # damaged copies are mostly the same objects again, and each costs a schema of half a megabyte
+def _schema_fault(text: str) -> str | None:
+    document = json.loads(text)
+    try:
+        kubernetes_validate.validate(document, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return f"{'.'.join(map(str, error.path))}: {error.message[:300]}"
+    except kubernetes_validate.SchemaNotFoundError:
+        return f"Kubernetes {VERSION} has no {document.get('apiVersion')}"
+    return None
 
 
 def _monitor_faults(text: str, objects: list[dict], tools: Tools, where: str) -> list[str]:
