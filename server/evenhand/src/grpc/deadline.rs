@@ -109,4 +109,20 @@ mod tests {
         }
         assert_eq!(said(&HeaderMap::new()).unwrap(), None);
     }
+    #[tokio::test]
+    async fn what_takes_longer_than_the_caller_waits_is_answered_deadline_exceeded() {
+        let ask = |timeout: &'static str, takes: u64| async move {
+            let request = Request::builder().header("grpc-timeout", timeout);
+            let answer = |_| async move {
+                tokio::time::sleep(Duration::from_millis(takes)).await;
+                Ok(Response::new(Body::empty()))
+            };
+            let answer = within(request.body(Body::empty()).unwrap(), answer).await.unwrap();
+            answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned())
+        };
+        assert_eq!(ask("10S", 1).await, None);
+        assert_eq!(ask("20m", 10_000).await.as_deref(), Some("4"));
+        assert_eq!(ask("0n", 10_000).await.as_deref(), Some("4"));
+        assert_eq!(ask("2x", 1).await.as_deref(), Some("3"));
+    }
 }
