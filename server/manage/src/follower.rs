@@ -5,7 +5,6 @@
 //! ([`Manage::become_full`]) when the database is back.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenhand_core::Snapshot;
@@ -18,6 +17,7 @@ use crate::bundle::{BundleError, BundleOrder, NodeBundle, OpenedBundle, key_set,
 use crate::catalog::{Catalog, CatalogPhase};
 use crate::manage::{KeyInfo, Manage, ManageConfig, Shared, unhex, writer};
 use crate::model::Model;
+use crate::open::NodeFiles;
 use crate::problem::{ManageError, Result};
 use crate::publish::Published;
 use crate::state::KeyKind;
@@ -293,14 +293,14 @@ impl Manage {
         &self,
         store: Box<dyn DefinitionStore>,
         reader: Box<dyn DefinitionStore>,
-        dir: &Path,
+        files: impl Into<NodeFiles>,
     ) -> Result<()> {
         let Some(following) = self.followed() else {
             return Err(ManageError::Store("this node has a store already".into()));
         };
         // No bundle comes between the load of the store and its threads.
         let _no_bundles = following.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = writer(store, dir, self.shared())?;
+        let writer = writer(store, files, self.shared())?;
         self.give_store(writer, reader)
     }
 }

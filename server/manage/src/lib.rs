@@ -17,6 +17,7 @@ mod manage;
 pub mod model;
 #[cfg(test)]
 mod nobody_moves;
+mod open;
 mod preview;
 mod problem;
 mod publish;
@@ -37,6 +38,7 @@ pub use follower::{FollowerConfig, Taken, Trust, TrustedKeys};
 pub use http::{Admin, ApiError, ErrorBody, ErrorDetail, openapi};
 pub use lifecycle::{ActionParameters, ExperimentAction};
 pub use manage::{ADMIN_TOKEN_FILE, KEYS_FILE, KeyInfo, Manage, ManageConfig};
+pub use open::{NodeFiles, OpenSettings};
 pub use preview::{Moves, Placement};
 pub use problem::{ManageError, Problem, Result};
 pub use publish::Published;

@@ -10,16 +10,15 @@ use evenhand_core::sign::KeySet;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::author;
 use crate::bundle::Made;
 use crate::catalog::{self, Catalog};
-use crate::definition::{Environment, Project, Workspace};
 use crate::edit::Edit;
 use crate::follower::Following;
-use crate::model::{INSTALLATION, Lists, Model};
+use crate::model::{INSTALLATION, Model};
+use crate::open::{NodeFiles, OpenSettings, open_writer};
 use crate::problem::{ManageError, Result};
 use crate::publish::Published;
-use crate::secrets::{self, SigningKeys};
+use crate::secrets::SigningKeys;
 use crate::state::{ApiKey, KeyKind};
 use crate::store::{DefinitionStore, SqliteStore};
 use crate::worker::Worker;
@@ -128,8 +127,25 @@ impl Shared {
         let sender = published
             .entry(manifest.environment.clone())
             .or_insert_with(|| watch::Sender::new(None));
-        sender.send_replace(Some(Arc::new(manifest)));
+        // An older manifest never replaces a newer one, whatever a store or a bundle brings.
+        sender.send_if_modified(|held| {
+            let newer = held.as_ref().is_none_or(|held| order(held) <= order(&manifest));
+            if newer {
+                *held = Some(Arc::new(manifest));
+            }
+            newer
+        });
     }
+
+    /// Generation and version of what is in force in an environment.
+    pub fn held(&self, environment: &str) -> Option<(u64, u64)> {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        published.get(environment)?.borrow().as_deref().map(order)
+    }
+}
+
+fn order(manifest: &Published) -> (u64, u64) {
+    (manifest.generation, manifest.version)
 }
 
 fn api_keys(model: &Model) -> HashMap<[u8; 32], KeyInfo> {
@@ -197,17 +213,13 @@ impl Manage {
             path: dir.display().to_string(),
             message: error.to_string(),
         })?;
-        let admin_token = secrets::admin_token(&dir.join(ADMIN_TOKEN_FILE))?;
         let database = dir.join("definitions.sqlite");
-        let shared = Arc::new(Shared::new(config));
-        let mut writer = writer(Box::new(SqliteStore::open(&database)?), dir, &shared)?;
-        if writer.model.environments.count(INSTALLATION) == 0 {
-            first_start(&mut writer, &dir.join(KEYS_FILE))?;
-        }
-        let reader: Box<dyn DefinitionStore> = Box::new(SqliteStore::open(&database)?);
-        let manage = Self::without_store(shared, Sha256::digest(admin_token.as_bytes()).into(), None);
-        manage.give_store(writer, reader)?;
-        Ok(Arc::new(manage))
+        Self::open_on(OpenSettings {
+            writer: Box::new(SqliteStore::open(&database)?),
+            reader: Box::new(SqliteStore::open(&database)?),
+            files: dir.into(),
+            config,
+        })
     }
 
     /// All but the store.
@@ -353,16 +365,21 @@ impl Manage {
         self.shared.now_ms()
     }
 
-    /// Makes a change: all of it, or nothing. When it returns, it is on disk and in force.
+    /// Makes a change: all of it, or nothing. When it returns, it is on disk and in force. `work` is done again when another node stored a change first.
     pub async fn change<T: Send + 'static>(
         &self,
         deed: Deed,
-        work: impl FnOnce(&mut Edit) -> Result<T> + Send + 'static,
+        work: impl Fn(&mut Edit) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.workers()?
             .writer
             .run(move |writer| writer.change(deed, work))
             .await
+    }
+
+    /// Brings what other nodes committed into force here: model, keys, manifests. False: nothing has moved. Cheap then, so it may be called often.
+    pub async fn reload(&self) -> Result<bool> {
+        self.workers()?.writer.run(Writer::reload).await
     }
 
     /// Reads history (audit, published versions) on its own connection.
@@ -378,73 +395,13 @@ impl Manage {
     }
 }
 
-/// Loads a store and puts what it holds in force. The signing keys lie in `dir`.
-pub(crate) fn writer(mut store: Box<dyn DefinitionStore>, dir: &Path, shared: &Arc<Shared>) -> Result<Writer> {
-    let loaded = store.load(&Lists::default())?;
-    let keys_path = dir.join("signing-keys.json");
-    let mut writer = Writer {
-        store,
-        model: loaded.model,
-        head: loaded.head,
-        keys: SigningKeys::read(&keys_path)?,
-        keys_path,
-        heads_path: dir.join("published-heads.json"),
-        shared: Arc::clone(shared),
-        fingerprints: BTreeMap::new(),
-    };
-    writer.restore(&loaded.published)?;
-    writer.raise_after_restored_backup()?;
-    Ok(writer)
-}
-
-/// Default rooms and keys. The keys are written before they are stored, so that no start leaves keys nobody has.
-fn first_start(writer: &mut Writer, keys_file: &Path) -> Result<()> {
-    let kinds = [KeyKind::Server, KeyKind::Client, KeyKind::Sidecar];
-    let minted: Vec<_> = kinds
-        .iter()
-        .map(|kind| mint_key(*kind, "made at the first start"))
-        .collect();
-    let texts: BTreeMap<_, _> = minted
-        .iter()
-        .map(|(key, text)| (key.kind.as_str(), text.as_str()))
-        .collect();
-    let text = serde_json::to_vec_pretty(&texts).map_err(|error| ManageError::Store(error.to_string()))?;
-    secrets::write(keys_file, &text)?;
-    let deed = Deed {
-        actor: "system".into(),
-        action: "installation.first_start".into(),
-        target: "workspace/default".into(),
-        project: None,
-        environment: None,
-    };
-    writer.change(deed, |edit| {
-        author::create_workspace(
-            edit,
-            Workspace {
-                key: "default".into(),
-                name: "Default workspace".into(),
-            },
-        )?;
-        author::create_project(
-            edit,
-            Project {
-                key: "default".into(),
-                workspace: "default".into(),
-                name: "Default project".into(),
-            },
-        )?;
-        author::create_environment(
-            edit,
-            Environment {
-                key: "production".into(),
-                project: "default".into(),
-                name: "Production".into(),
-            },
-        )?;
-        minted
-            .into_iter()
-            .try_for_each(|(key, _)| edit.create("production", key))
-    })
+/// Loads a store and puts what it holds in force.
+pub(crate) fn writer(
+    store: Box<dyn DefinitionStore>,
+    files: impl Into<NodeFiles>,
+    shared: &Arc<Shared>,
+) -> Result<Writer> {
+    open_writer(store, files.into(), shared)
 }
 
 /// A new key: what is stored, and the key itself, which is shown once.

@@ -110,6 +110,13 @@ impl Lists {
         Ok(())
     }
 
+    /// Takes over all that `others` has.
+    pub fn keep(&mut self, others: &Self) {
+        for (sha256, list) in &others.0 {
+            self.0.entry(sha256.clone()).or_insert_with(|| list.clone());
+        }
+    }
+
     /// Takes a list over from `others`, opened already; false: it is not there.
     pub fn share(&mut self, others: &Self, sha256: &str) -> bool {
         let found = others.0.get(sha256).cloned();

@@ -102,7 +102,9 @@ pub enum ManageError {
     #[error("too many changes are waiting; try again in a second")]
     Busy,
     /// The node holds no definitions: it decides by what other nodes publish.
-    #[error("this node only assigns and takes events; nothing is managed here: ask a management node of this deployment")]
+    #[error(
+        "this node only assigns and takes events; nothing is managed here: ask a management node of this deployment"
+    )]
     OnlyAssigns,
     /// The store can't be reached; nothing was changed.
     #[error("the definitions store can't be reached: {0}")]

@@ -8,9 +8,13 @@ use std::path::Path;
 use evenhand_core::sign::{KeySet, SecretKey, base64url};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::problem::{ManageError, Result};
 use crate::salts::random_text;
+
+/// The code of a refusal by a node that can't sign for an environment.
+pub const NO_SIGNING_KEY: &str = "no_signing_key";
 
 /// A private key and its id.
 #[derive(Debug, Clone)]
@@ -90,10 +94,26 @@ impl SigningKeys {
         })
     }
 
-    /// Makes keys for an environment that has none, and writes the file first, so that no published signature is without its key.
-    pub fn ensure(&mut self, environment: &str, path: &Path) -> Result<()> {
+    /// Sees to keys of an environment. A file that has been replaced (a mounted secret) is read again; keys are made only where that is allowed, and the
+    /// file is written first, so that no published signature is without its key.
+    pub fn ensure(&mut self, environment: &str, path: &Path, may_mint: bool) -> Result<()> {
         if self.0.contains_key(environment) {
             return Ok(());
+        }
+        // Other processes may share the file: who comes second finds the keys of the first.
+        let _lock = if may_mint { Some(lock(path)?) } else { None };
+        *self = Self::read(path)?;
+        if self.0.contains_key(environment) {
+            return Ok(());
+        }
+        if !may_mint {
+            return Err(ManageError::conflict(
+                NO_SIGNING_KEY,
+                format!(
+                    "this node has no signing keys of environment `{environment}` and may not make them: give it the signing keys of the other nodes, in {}; nothing was changed",
+                    path.display()
+                ),
+            ));
         }
         // The texts are read back from the file: seeds are not kept in memory beside the keys made of them.
         let mut texts: BTreeMap<String, EnvironmentText> = match read(path)? {
@@ -144,21 +164,56 @@ fn fresh(prefix: &str) -> (SigningKey, KeyText) {
     )
 }
 
-/// The admin token of the data directory, made at the first start.
-pub fn admin_token(path: &Path) -> Result<String> {
-    if let Some(text) = read(path)? {
-        let token = text.trim().to_owned();
-        if token.len() < 20 {
-            return Err(damaged(
-                path,
-                "it holds no token of at least 20 characters; remove the file to have one made",
-            ));
-        }
+/// The admin token, made at the first start where that is allowed.
+pub fn admin_token(path: &Path, may_mint: bool) -> Result<String> {
+    if let Some(token) = read_admin_token(path)? {
+        return Ok(token);
+    }
+    if !may_mint {
+        return Err(damaged(
+            path,
+            "there is no admin token: all nodes of a deployment are given the same one, of at least 20 characters, in this file",
+        ));
+    }
+    let _lock = lock(path)?;
+    if let Some(token) = read_admin_token(path)? {
         return Ok(token);
     }
     let token = format!("eva_{}", random_text(32));
     write(path, token.as_bytes())?;
     Ok(token)
+}
+
+/// What is compared when a token is shown.
+pub fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn read_admin_token(path: &Path) -> Result<Option<String>> {
+    let Some(text) = read(path)? else {
+        return Ok(None);
+    };
+    let token = text.trim().to_owned();
+    if token.len() < 20 {
+        return Err(damaged(
+            path,
+            "it holds no token of at least 20 characters; remove the file to have one made",
+        ));
+    }
+    Ok(Some(token))
+}
+
+/// Keeps other processes from making the same secret; it ends when the file is dropped.
+fn lock(path: &Path) -> Result<std::fs::File> {
+    let beside = path.with_extension("lock");
+    let locked = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| damaged(path, &format!("it can't be made here: {error}")))
 }
 
 /// A file's text; none when there is no file.

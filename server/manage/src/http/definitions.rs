@@ -44,7 +44,7 @@ async fn create<T: Definition>(
         &project,
     );
     let stored = manage
-        .change(deed, move |edit| author::create(edit, &project, definition))
+        .change(deed, move |edit| author::create(edit, &project, definition.clone()))
         .await?;
     Ok(Versioned(StatusCode::CREATED, stored))
 }
@@ -61,7 +61,7 @@ async fn replace<T: Definition>(
     let deed = admin.deed_in_project(&format!("{}.change", T::KIND), format!("{}/{key}", T::KIND), &project);
     let stored = manage
         .change(deed, move |edit| {
-            author::update(edit, &project, &key, definition, version)
+            author::update(edit, &project, &key, definition.clone(), version)
         })
         .await?;
     Ok(Versioned(StatusCode::OK, stored))
@@ -197,7 +197,7 @@ async fn clone_experiment(
     let deed = admin.deed_in_project("experiment.clone", format!("experiment/{}", request.key), &project);
     let stored = manage
         .change(deed, move |edit| {
-            author::clone_experiment(edit, &project, &key, &request.key, request.name)
+            author::clone_experiment(edit, &project, &key, &request.key, request.name.clone())
         })
         .await?;
     Ok(Versioned(StatusCode::CREATED, stored))

@@ -26,7 +26,7 @@ async fn change(
     what: &str,
     environment: String,
     key: String,
-    work: impl FnOnce(&mut Edit, &str, &str) -> Result<()> + Send + 'static,
+    work: impl Fn(&mut Edit, &str, &str) -> Result<()> + Send + 'static,
 ) -> ApiResult<Versioned<FlagState>> {
     let deed = admin.deed_in_environment(&format!("flag.{what}"), format!("flag/{key}"), &environment);
     let stored = manage.change(deed, move |edit| {
@@ -122,7 +122,7 @@ async fn set_default(
         "default",
         environment,
         key,
-        |edit, environment, key| switch::set_default(edit, environment, key, request.variation),
+        move |edit, environment, key| switch::set_default(edit, environment, key, request.variation.clone()),
     )
     .await
 }
@@ -143,7 +143,7 @@ async fn set_override(
         "set_override",
         environment,
         key,
-        |edit, environment, key| switch::set_override(edit, environment, key, forced),
+        move |edit, environment, key| switch::set_override(edit, environment, key, forced.clone()),
     )
     .await
 }

@@ -117,7 +117,7 @@ async fn create(
                 ),
             ));
         }
-        edit.create(&environment, key)
+        edit.create(&environment, key.clone())
     };
     manage.change(deed, work).await?;
     Ok((

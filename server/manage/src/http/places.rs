@@ -44,7 +44,7 @@ macro_rules! place_routes {
             pub async fn create(State(manage): State<Arc<Manage>>, admin: Admin, body: RawBody) -> ApiResult<Versioned<$type>> {
                 let (place, _) = body.definition::<$type>()?;
                 let deed = admin.deed(concat!($kind, ".create"), format!("{}/{}", $kind, place.key));
-                let stored = manage.change(deed, move |edit| author::$create_fn(edit, place)).await?;
+                let stored = manage.change(deed, move |edit| author::$create_fn(edit, place.clone())).await?;
                 Ok(Versioned(StatusCode::CREATED, stored))
             }
 

@@ -98,9 +98,32 @@ fn begin(store: &mut dyn DefinitionStore) -> Loaded {
     let mut draft = Draft::on(&load(store), 10);
     let edit = &mut draft.edit;
     let (key, name) = ("p".to_owned(), "Naïve \u{0} ☃ \\u0000".to_owned());
-    edit.create(INSTALLATION, Workspace { key: "w".into(), name: name.clone() }).unwrap();
-    edit.create(INSTALLATION, Project { key: key.clone(), workspace: "w".into(), name: name.clone() }).unwrap();
-    edit.create(INSTALLATION, Environment { key: "e".into(), project: key, name }).unwrap();
+    edit.create(
+        INSTALLATION,
+        Workspace {
+            key: "w".into(),
+            name: name.clone(),
+        },
+    )
+    .unwrap();
+    edit.create(
+        INSTALLATION,
+        Project {
+            key: key.clone(),
+            workspace: "w".into(),
+            name: name.clone(),
+        },
+    )
+    .unwrap();
+    edit.create(
+        INSTALLATION,
+        Environment {
+            key: "e".into(),
+            project: key,
+            name,
+        },
+    )
+    .unwrap();
     let state = PublishState {
         key: "e".into(),
         generation: 1,
@@ -114,13 +137,24 @@ fn begin(store: &mut dyn DefinitionStore) -> Loaded {
 }
 
 fn rename(draft: &mut Draft, name: &str) {
-    draft.edit.modify(INSTALLATION, "p", |project: &mut Project| name.clone_into(&mut project.name)).unwrap();
+    draft
+        .edit
+        .modify(INSTALLATION, "p", |project: &mut Project| {
+            name.clone_into(&mut project.name)
+        })
+        .unwrap();
 }
 
 fn what_was_committed_is_loaded(open: &Opener) {
     let mut store = open();
     let empty = load(store.as_mut());
-    assert_eq!(empty.head, ChainHead { seq: 0, hash: GENESIS.into() });
+    assert_eq!(
+        empty.head,
+        ChainHead {
+            seq: 0,
+            hash: GENESIS.into()
+        }
+    );
     assert_eq!(store.head().unwrap(), empty.head);
     assert!(empty.published.is_empty());
     let first = begin(store.as_mut());
@@ -161,14 +195,26 @@ fn a_moved_chain_and_a_moved_document_refuse_all_of_it(open: &Opener) {
     late.edit.draw_salt();
     late.manifests.push(manifest(2, 2));
     let refused = late.commit(store.as_mut()).unwrap_err();
-    assert!(matches!(refused, ManageError::Conflict { code: CHAIN_MOVED, .. }), "{refused:?}");
+    assert!(
+        matches!(refused, ManageError::Conflict { code: CHAIN_MOVED, .. }),
+        "{refused:?}"
+    );
 
     // The head is the right one, but the document another.
     let now = load(store.as_mut());
     let mut stale = Draft::on(&loaded, 40);
     stale.head = now.head.clone();
     rename(&mut stale, "stale");
-    stale.edit.create(INSTALLATION, Workspace { key: "w2".into(), name: String::new() }).unwrap();
+    stale
+        .edit
+        .create(
+            INSTALLATION,
+            Workspace {
+                key: "w2".into(),
+                name: String::new(),
+            },
+        )
+        .unwrap();
     stale.edit.draw_salt();
     stale.manifests.push(manifest(2, 3));
     let refused = stale.commit(store.as_mut()).unwrap_err();
@@ -180,10 +226,28 @@ fn a_moved_chain_and_a_moved_document_refuse_all_of_it(open: &Opener) {
     let mut twice = Draft::on(&loaded, 50);
     twice.head = now.head.clone();
     twice.edit = Edit::new(crate::model::Model::default(), 50);
-    twice.edit.create(INSTALLATION, Project { key: "p".into(), workspace: "w".into(), name: "again".into() }).unwrap();
+    twice
+        .edit
+        .create(
+            INSTALLATION,
+            Project {
+                key: "p".into(),
+                workspace: "w".into(),
+                name: "again".into(),
+            },
+        )
+        .unwrap();
     let refused = twice.commit(store.as_mut()).unwrap_err();
     assert!(
-        matches!(&refused, ManageError::VersionConflict { kind: "project", current: 2, given: 0, .. }),
+        matches!(
+            &refused,
+            ManageError::VersionConflict {
+                kind: "project",
+                current: 2,
+                given: 0,
+                ..
+            }
+        ),
         "{refused:?}"
     );
 
@@ -195,7 +259,10 @@ fn a_moved_chain_and_a_moved_document_refuse_all_of_it(open: &Opener) {
 
     let after = load(store.as_mut());
     assert_eq!(after.head, now.head);
-    assert_eq!(after.model.find::<Project>(INSTALLATION, "p").unwrap().body.name, "first");
+    assert_eq!(
+        after.model.find::<Project>(INSTALLATION, "p").unwrap().body.name,
+        "first"
+    );
     assert!(after.model.workspaces.get(INSTALLATION, "w2").is_none());
     assert_eq!(after.model.salts.len(), 1);
     assert_eq!(store.manifest("e", 2).unwrap(), None);
@@ -214,19 +281,61 @@ fn the_audit_log_is_paged_and_verified(open: &Opener) {
     }
     written.reverse();
     let mut ask = |query: AuditQuery| store.audit(&query).unwrap();
-    let limit = |limit: usize| AuditQuery { limit, ..AuditQuery::default() };
+    let limit = |limit: usize| AuditQuery {
+        limit,
+        ..AuditQuery::default()
+    };
     assert_eq!(ask(limit(3)), written[..3]);
-    assert_eq!(ask(AuditQuery { before: Some(9), ..limit(3) }), written[3..6]);
-    assert_eq!(ask(AuditQuery { before: Some(3), ..limit(100) }).len(), 2);
-    let odd = ask(AuditQuery { target: Some("thing/b".into()), ..limit(100) });
+    assert_eq!(
+        ask(AuditQuery {
+            before: Some(9),
+            ..limit(3)
+        }),
+        written[3..6]
+    );
+    assert_eq!(
+        ask(AuditQuery {
+            before: Some(3),
+            ..limit(100)
+        })
+        .len(),
+        2
+    );
+    let odd = ask(AuditQuery {
+        target: Some("thing/b".into()),
+        ..limit(100)
+    });
     assert_eq!(odd.len(), 5);
-    assert_eq!(ask(AuditQuery { project: Some("p".into()), environment: Some("e".into()), ..limit(100) }).len(), 11);
+    assert_eq!(
+        ask(AuditQuery {
+            project: Some("p".into()),
+            environment: Some("e".into()),
+            ..limit(100)
+        })
+        .len(),
+        11
+    );
     for nowhere in ["else", "'; DROP TABLE audit; --", "\0"] {
-        assert!(ask(AuditQuery { project: Some(nowhere.into()), ..limit(100) }).is_empty());
-        assert!(ask(AuditQuery { target: Some(nowhere.into()), ..limit(100) }).is_empty());
+        assert!(
+            ask(AuditQuery {
+                project: Some(nowhere.into()),
+                ..limit(100)
+            })
+            .is_empty()
+        );
+        assert!(
+            ask(AuditQuery {
+                target: Some(nowhere.into()),
+                ..limit(100)
+            })
+            .is_empty()
+        );
     }
     let report = store.verify_audit().unwrap();
-    assert_eq!((report.intact, report.records, report.head), (true, 11, loaded.head.hash));
+    assert_eq!(
+        (report.intact, report.records, report.head),
+        (true, 11, loaded.head.hash)
+    );
 }
 
 fn old_manifests_lose_their_bytes(open: &Opener) {
@@ -236,7 +345,9 @@ fn old_manifests_lose_their_bytes(open: &Opener) {
     for from in (2..=KEPT_MANIFESTS + 2).step_by(20) {
         let mut draft = Draft::on(&loaded, 20);
         rename(&mut draft, &format!("from {from}"));
-        draft.manifests.extend((from..from + 20).map(|version| manifest(version, loaded.head.seq + 1)));
+        draft
+            .manifests
+            .extend((from..from + 20).map(|version| manifest(version, loaded.head.seq + 1)));
         draft.commit(store.as_mut()).unwrap();
         loaded = load(store.as_mut());
     }
@@ -250,9 +361,15 @@ fn old_manifests_lose_their_bytes(open: &Opener) {
         assert_eq!(found.server_hash, format!("s{version}"));
     }
     let page = store.manifests("e", Some(oldest_kept), 3).unwrap();
-    assert_eq!(page.iter().map(|found| found.version).collect::<Vec<_>>(), [oldest_kept - 1, oldest_kept - 2, oldest_kept - 3]);
+    assert_eq!(
+        page.iter().map(|found| found.version).collect::<Vec<_>>(),
+        [oldest_kept - 1, oldest_kept - 2, oldest_kept - 3]
+    );
     assert!(page.iter().all(|found| found.server_bytes.is_empty()));
-    assert_eq!(store.manifests("e", None, 1000).unwrap().len(), usize::try_from(last).unwrap());
+    assert_eq!(
+        store.manifests("e", None, 1000).unwrap().len(),
+        usize::try_from(last).unwrap()
+    );
 }
 
 fn lists_are_kept_and_shared(open: &Opener) {
@@ -343,8 +460,21 @@ fn of_two_writers_exactly_one_wins_each_round(open: &Opener) {
     assert_eq!((report.intact, report.records), (true, ROUNDS + 1));
     let last = won[0].last().is_some_and(|won| !won);
     let name = format!("{} by {}", ROUNDS - 1, u8::from(last));
-    assert_eq!(load(store.as_mut()).model.find::<Project>(INSTALLATION, "p").unwrap().body.name, name);
-    let records = store.audit(&AuditQuery { limit: 1, ..AuditQuery::default() }).unwrap();
+    assert_eq!(
+        load(store.as_mut())
+            .model
+            .find::<Project>(INSTALLATION, "p")
+            .unwrap()
+            .body
+            .name,
+        name
+    );
+    let records = store
+        .audit(&AuditQuery {
+            limit: 1,
+            ..AuditQuery::default()
+        })
+        .unwrap();
     assert_eq!(records[0].after["project//p"]["name"], Value::from(name));
 }
 
