@@ -1,0 +1,316 @@
+-- Evenhand's stream processing as one Flink SQL job: <prefix>.events and <prefix>.catalog in, <prefix>.unit_values out.
+-- README.md beside this file says how to run it. ${BROKERS} and ${PREFIX} are filled in before it is submitted (envsubst).
+--
+-- The rules are those of docs/contract/events.md ("Duplicates", "From events to aggregates"). Every query is an updating one:
+-- no watermark, no event-time window, so no record is ever too late, and the order of arrival cannot change the final rows.
+
+-- ---- how the job runs ----
+
+SET 'execution.runtime-mode' = 'streaming';
+SET 'pipeline.name' = 'evenhand ${PREFIX}';
+-- State of all units is far larger than a heap; RocksDB keeps it on disk and uploads only what changed since the last checkpoint.
+SET 'state.backend.type' = 'rocksdb';
+SET 'execution.checkpointing.incremental' = 'true';
+-- Offsets and state are one consistent cut, and the sink's transaction is committed with it: a replay after a failure adds nothing twice.
+SET 'execution.checkpointing.mode' = 'EXACTLY_ONCE';
+-- Results become visible with each checkpoint, so this is also how fresh they are. Well below the sink's transaction timeout.
+SET 'execution.checkpointing.interval' = '30 s';
+-- Room to work between checkpoints, however slow one of them was.
+SET 'execution.checkpointing.min-pause' = '10 s';
+SET 'execution.checkpointing.timeout' = '10 min';
+-- One upload that failed is no reason to replay; three in a row are.
+SET 'execution.checkpointing.tolerable-failed-checkpoints' = '3';
+-- A cancelled job keeps its last checkpoint: whoever forgot the savepoint can still go on from it.
+SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
+-- A broker that is away for an hour must not end the job; a fault that comes back at once must not burn the cluster.
+SET 'restart-strategy.type' = 'exponential-delay';
+SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
+SET 'restart-strategy.exponential-delay.max-backoff' = '1 min';
+SET 'restart-strategy.exponential-delay.backoff-multiplier' = '2.0';
+SET 'restart-strategy.exponential-delay.reset-backoff-threshold' = '10 min';
+SET 'restart-strategy.exponential-delay.jitter-factor' = '0.1';
+-- Longer than the 30 days after which the server refuses an event (docs/contract/events.md, "Duplicates": 31 days). Experiments with phases,
+-- windows and pre-periods that together are longer need more: README.md, "Sizing". The catalog never expires (the hints below).
+SET 'table.exec.state.ttl' = '31 d';
+-- Changes of one row within this time become one change: an update of an early aggregate would else ripple through all later ones.
+SET 'table.exec.mini-batch.enabled' = 'true';
+SET 'table.exec.mini-batch.allow-latency' = '1 s';
+SET 'table.exec.mini-batch.size' = '5000';
+-- Keys are units, none of them hot: a second, local, stage of each aggregate would only cost memory.
+SET 'table.optimizer.agg-phase-strategy' = 'ONE_PHASE';
+-- Exposures and conversions share one reading of the events, and one deduplication.
+SET 'table.optimizer.reuse-sub-plan-enabled' = 'true';
+SET 'table.optimizer.reuse-source-enabled' = 'true';
+
+-- ---- topics ----
+
+CREATE TEMPORARY TABLE events (
+  digest STRING,
+  environment STRING,
+  key_kind STRING,
+  `time` BIGINT,
+  event ROW<
+    event_id STRING, event_name STRING, user_id STRING, units MAP<STRING, STRING>, unit STRING, experiment_id STRING, variation_id STRING,
+    phase INT, epoch INT, reason STRING,
+    -- One decimal column makes the format read every number exactly, those inside `properties` too.
+    `value` DECIMAL(19, 6),
+    -- Kept as JSON text.
+    properties STRING>
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '${PREFIX}.events',
+  'properties.bootstrap.servers' = '${BROKERS}',
+  'properties.group.id' = '${PREFIX}.flink',
+  'scan.startup.mode' = 'earliest-offset',
+  'format' = 'json',
+  -- Only the server writes this topic. A record that is no JSON stops the job in words; skipping it would lose it in silence.
+  'json.ignore-parse-errors' = 'false'
+);
+
+-- One record for each change of a phase; the one with the greatest version counts. README.md fixes its shape.
+CREATE TEMPORARY TABLE catalog_changes (
+  environment STRING,
+  experiment STRING,
+  phase INT,
+  version BIGINT,
+  -- A JSON object, kept as text; null: the phase is gone.
+  definition STRING
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '${PREFIX}.catalog',
+  'properties.bootstrap.servers' = '${BROKERS}',
+  'properties.group.id' = '${PREFIX}.flink',
+  'scan.startup.mode' = 'earliest-offset',
+  'format' = 'json',
+  'json.ignore-parse-errors' = 'false'
+);
+
+CREATE TEMPORARY TABLE unit_values (
+  environment STRING,
+  experiment STRING,
+  phase INT,
+  epoch INT,
+  metric STRING,
+  unit STRING,
+  variation STRING,
+  key_kind STRING,
+  standing STRING,
+  `value` BIGINT,
+  pair BIGINT,
+  unit_type STRING,
+  PRIMARY KEY (environment, experiment, phase, epoch, metric, unit) NOT ENFORCED
+) WITH (
+  'connector' = 'upsert-kafka',
+  'topic' = '${PREFIX}.unit_values',
+  'properties.bootstrap.servers' = '${BROKERS}',
+  'key.format' = 'json',
+  'value.format' = 'json',
+  'value.fields-include' = 'EXCEPT_KEY',
+  -- A replay may take another way to the same final rows; rows of the first way would stay behind if they were not taken back with
+  -- their transaction. Readers need isolation.level=read_committed.
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = '${PREFIX}.flink',
+  -- Longer than the longest outage between two checkpoints that is to be survived; at most the brokers' transaction.max.timeout.ms (15 min).
+  'properties.transaction.timeout.ms' = '900000'
+);
+
+-- ---- the catalog ----
+
+-- An aggregate, because only aggregates and joins can be told never to forget; the greatest version counts in whatever order they are read.
+CREATE TEMPORARY VIEW catalog_newest AS
+SELECT /*+ STATE_TTL('catalog_changes' = '0 s') */
+  environment, experiment, phase, SUBSTRING(MAX(LPAD(CAST(version AS STRING), 19, '0') || COALESCE(definition, '')), 20) AS definition
+FROM catalog_changes
+GROUP BY environment, experiment, phase;
+
+CREATE TEMPORARY VIEW phases AS
+SELECT environment, experiment, phase, definition, JSON_VALUE(definition, '$.unit_type') AS unit_type
+FROM catalog_newest
+WHERE definition <> '';
+
+-- All units of an experiment meet the same few rows of the catalog. Each row is kept sixteen times, and a unit meets the copy of its
+-- own number, so that an experiment's units are spread over sixteen keys instead of lying on one.
+CREATE TEMPORARY VIEW sent_names AS
+SELECT p.environment, p.experiment, p.phase, p.unit_type, n.sent, s.spread, JSON_QUERY(p.definition, '$.variations') AS variations
+FROM phases AS p
+CROSS JOIN UNNEST(JSON_QUERY(p.definition, '$.names' RETURNING ARRAY<STRING>)) AS n (sent)
+CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15', ',')) AS s (spread);
+
+-- What a metric measures: its value, and where it has one its paired value (a ratio's denominator, or the time before the exposure).
+-- Metric '' is the unit itself: it names no event, so its value is 0.
+CREATE TEMPORARY VIEW metric_parts AS
+SELECT
+  environment, experiment, phase, spread, metric, part,
+  LPAD(COALESCE(JSON_VALUE(spec, '$.value.most'), '9223372036854775807'), 19, '0')
+    || LPAD(COALESCE(JSON_VALUE(spec, '$.pair.most'), '9223372036854775807'), 19, '0') AS caps,
+  JSON_VALUE(measure, '$.event_name') AS event_name,
+  JSON_VALUE(measure, '$.adds') AS adds,
+  JSON_VALUE(measure, '$.path') AS number_path,
+  JSON_QUERY(measure, '$.filters' RETURNING ARRAY<STRING>) AS filters,
+  CAST(JSON_VALUE(measure, '$.from_ms') AS BIGINT) AS from_ms,
+  CAST(JSON_VALUE(measure, '$.to_ms') AS BIGINT) AS to_ms
+FROM (
+  SELECT p.environment, p.experiment, p.phase, s.spread, JSON_VALUE(m.spec, '$.id') AS metric, t.part, m.spec,
+    CASE t.part WHEN 'value' THEN JSON_QUERY(m.spec, '$.value') ELSE JSON_QUERY(m.spec, '$.pair') END AS measure
+  FROM phases AS p
+  CROSS JOIN UNNEST(ARRAY_PREPEND(JSON_QUERY(p.definition, '$.metrics' RETURNING ARRAY<STRING>), '{"id":"","value":{}}')) AS m (spec)
+  CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || 'value,pair', ',')) AS t (part)
+  CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15', ',')) AS s (spread)
+)
+WHERE measure IS NOT NULL;
+
+-- ---- events ----
+
+-- Of several records with one event_id the least by (time, digest) is the event, whichever came first.
+CREATE TEMPORARY VIEW counted_events AS
+SELECT
+  environment, key_kind, `time`, event.event_id AS event_id, event.event_name AS event_name, event.user_id AS user_id, event.units AS units,
+  COALESCE(event.unit, 'user_id') AS unit_type, event.experiment_id AS experiment_id, event.variation_id AS variation_id,
+  COALESCE(event.phase, 1) AS phase, COALESCE(event.epoch, 1) AS epoch, COALESCE(event.reason, '') = 'OVERRIDE' AS overridden,
+  CAST(event.`value` * 1000000 AS BIGINT) AS micros, event.properties AS properties
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY environment, event.event_id ORDER BY `time`, digest) AS place
+  FROM events
+)
+WHERE place = 1;
+
+-- ---- exposures ----
+
+CREATE TEMPORARY VIEW sent_exposures AS
+SELECT
+  environment, experiment_id, phase, epoch, variation_id, unit_type, CASE unit_type WHEN 'user_id' THEN user_id ELSE units[unit_type] END AS unit,
+  `time`, event_id, key_kind, overridden
+FROM counted_events
+WHERE event_name = '$exposure';
+
+-- With real names. A variation that the experiment does not have stays as it is.
+CREATE TEMPORARY VIEW exposures AS
+SELECT /*+ STATE_TTL('n' = '0 s') */
+  e.environment, n.experiment, e.phase, e.epoch, e.unit, e.unit_type, e.`time`, e.event_id, e.key_kind, e.overridden,
+  COALESCE(JSON_VALUE(n.variations, '$[''' || REPLACE(REPLACE(e.variation_id, '\', '\\'), '''', '\''') || ''']'), e.variation_id) AS variation
+FROM sent_exposures AS e
+JOIN sent_names AS n
+  ON e.environment = n.environment AND e.experiment_id = n.sent AND e.phase = n.phase AND e.unit_type = n.unit_type
+  AND CAST(ABS(MOD(HASH_CODE(e.unit), 16)) AS STRING) = n.spread;
+
+-- A unit in an epoch. `first_seen` is the first exposure written so that the least text is the first by (time, event_id):
+-- 15 digits of time, 36 characters of event id, 7 of the kind of key, 3 digits of the unit type's length, unit type, variation.
+CREATE TEMPORARY VIEW epochs AS
+SELECT
+  environment, experiment, phase, epoch, unit,
+  MIN(LPAD(CAST(`time` AS STRING), 15, '0') || event_id || RPAD(key_kind, 7, ' ')
+    || LPAD(CAST(CHAR_LENGTH(unit_type) AS STRING), 3, '0') || unit_type || variation) AS first_seen,
+  COUNT(DISTINCT variation) AS variations,
+  COUNT(*) FILTER (WHERE overridden) AS overrides
+FROM exposures
+GROUP BY environment, experiment, phase, epoch, unit;
+
+-- An override anywhere in a phase takes the unit out of all its epochs, so its epochs are brought together: as texts of
+-- 10 digits of epoch, one letter for the number of variations, and `first_seen`.
+CREATE TEMPORARY VIEW unit_phases AS
+SELECT
+  environment, experiment, phase, unit, SUM(overrides) AS overrides, MIN(epoch) AS lowest_epoch,
+  ARRAY_AGG(LPAD(CAST(epoch AS STRING), 10, '0') || CASE WHEN variations > 1 THEN 'm' ELSE 'c' END || first_seen) AS epochs
+FROM epochs
+GROUP BY environment, experiment, phase, unit;
+
+-- A unit that was overridden is counted once, in its lowest epoch.
+CREATE TEMPORARY VIEW assignments AS
+SELECT
+  environment, experiment, phase, unit, CAST(SUBSTRING(seen, 1, 10) AS INT) AS epoch,
+  CASE WHEN overrides > 0 THEN 'overridden' WHEN SUBSTRING(seen, 11, 1) = 'm' THEN 'multiple' ELSE 'counted' END AS standing,
+  CAST(SUBSTRING(seen, 12, 15) AS BIGINT) AS t0,
+  -- Kind of key, length of the unit type, unit type, variation.
+  SUBSTRING(seen, 63) AS described,
+  SUBSTRING(seen, 73, CAST(SUBSTRING(seen, 70, 3) AS INT)) AS unit_type
+FROM unit_phases
+CROSS JOIN UNNEST(epochs) AS e (seen)
+WHERE overrides = 0 OR CAST(SUBSTRING(seen, 1, 10) AS INT) = lowest_epoch;
+
+-- ---- values ----
+
+-- Other events, once for each unit they carry.
+CREATE TEMPORARY VIEW conversions AS
+SELECT c.environment, u.unit_type, u.unit, c.event_name, c.event_id, c.`time`, c.micros, c.properties
+FROM counted_events AS c
+CROSS JOIN UNNEST(MAP_UNION(MAP['user_id', c.user_id], COALESCE(c.units, MAP['user_id', c.user_id]))) AS u (unit_type, unit)
+WHERE c.event_name <> '$exposure' AND u.unit IS NOT NULL;
+
+-- What is measured of each unit. `holder` is what the result says of the unit: the two caps of 19 digits, 10 characters of standing, `described`.
+CREATE TEMPORARY VIEW unit_measures AS
+SELECT /*+ STATE_TTL('m' = '0 s') */
+  a.environment, a.experiment, a.phase, a.epoch, a.unit, a.unit_type, m.metric, m.part, m.event_name, m.adds, m.number_path, m.filters,
+  a.t0 + m.from_ms AS from_time, a.t0 + m.to_ms AS to_time,
+  m.caps || RPAD(a.standing, 10, ' ') || a.described AS holder
+FROM assignments AS a
+JOIN metric_parts AS m
+  ON a.environment = m.environment AND a.experiment = m.experiment AND a.phase = m.phase
+  AND CAST(ABS(MOD(HASH_CODE(a.unit), 16)) AS STRING) = m.spread
+  AND (a.standing = 'counted' OR m.metric = '');
+
+-- Each event that a measure of its unit counts, or the measure alone while there is none: then its value is 0.
+-- A filter compares JSON values, both written by the same function; the API allows 16.
+CREATE TEMPORARY VIEW counted_conversions AS
+SELECT
+  m.environment, m.experiment, m.phase, m.epoch, m.unit, m.metric, m.part, m.holder, m.adds, m.number_path, c.event_id, c.micros,
+  JSON_QUERY(c.properties, m.number_path WITH UNCONDITIONAL WRAPPER) AS number_text
+FROM unit_measures AS m
+LEFT JOIN conversions AS c
+  ON m.environment = c.environment AND m.unit_type = c.unit_type AND m.unit = c.unit AND m.event_name = c.event_name
+    AND c.`time` >= m.from_time AND c.`time` < m.to_time
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 1 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[1], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[1], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 2 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[2], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[2], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 3 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[3], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[3], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 4 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[4], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[4], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 5 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[5], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[5], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 6 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[6], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[6], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 7 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[7], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[7], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 8 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[8], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[8], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 9 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[9], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[9], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 10 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[10], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[10], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 11 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[11], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[11], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 12 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[12], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[12], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 13 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[13], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[13], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 14 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[14], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[14], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 15 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[15], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[15], '$.equals' WITH UNCONDITIONAL WRAPPER))
+    AND (COALESCE(CARDINALITY(m.filters), 0) < 16 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[16], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[16], '$.equals' WITH UNCONDITIONAL WRAPPER));
+
+-- In micro-units. A property that is no number, or no whole number of millionths within range, adds nothing: 24 digits after the point
+-- hold every double from a millionth up, so that whether it is whole is decided exactly.
+CREATE TEMPORARY VIEW amounts AS
+SELECT
+  environment, experiment, phase, epoch, unit, metric, part, holder,
+  CASE
+    WHEN event_id IS NULL THEN 0
+    WHEN adds = 'events' THEN 1000000
+    WHEN number_path IS NULL THEN COALESCE(micros, 0)
+    WHEN whole = exact_number AND ABS(whole) <= 9223372036854.775807 THEN CAST(whole * 1000000 AS BIGINT)
+    ELSE 0
+  END AS amount
+FROM (
+  SELECT *, TRY_CAST(exact_number AS DECIMAL(19, 6)) AS whole
+  FROM (SELECT *, TRY_CAST(SUBSTRING(number_text, 2, CHAR_LENGTH(number_text) - 2) AS DECIMAL(38, 24)) AS exact_number FROM counted_conversions)
+);
+
+-- ---- results ----
+
+-- Sums of whole numbers with 38 digits: no sum of any events overflows.
+CREATE TEMPORARY VIEW totals AS
+SELECT
+  environment, experiment, phase, epoch, metric, unit, MAX(holder) AS holder,
+  SUM(CAST(CASE part WHEN 'value' THEN amount ELSE 0 END AS DECIMAL(38, 0))) AS value_total,
+  SUM(CAST(CASE part WHEN 'pair' THEN amount ELSE 0 END AS DECIMAL(38, 0))) AS pair_total
+FROM amounts
+GROUP BY environment, experiment, phase, epoch, metric, unit;
+
+-- Capped, at last within the range of 64 bits. Units that were overridden or seen in two variations are counted in no variation.
+INSERT INTO unit_values
+SELECT
+  environment, experiment, phase, epoch, metric, unit,
+  CASE WHEN SUBSTRING(holder, 39, 10) = 'counted   ' THEN SUBSTRING(holder, 59 + CAST(SUBSTRING(holder, 56, 3) AS INT)) END AS variation,
+  TRIM(SUBSTRING(holder, 49, 7)) AS key_kind,
+  TRIM(SUBSTRING(holder, 39, 10)) AS standing,
+  CAST(GREATEST(LEAST(value_total, CAST(SUBSTRING(holder, 1, 19) AS DECIMAL(38, 0))), CAST(-9223372036854775807 AS DECIMAL(38, 0))) AS BIGINT) AS `value`,
+  CAST(GREATEST(LEAST(pair_total, CAST(SUBSTRING(holder, 20, 19) AS DECIMAL(38, 0))), CAST(-9223372036854775807 AS DECIMAL(38, 0))) AS BIGINT) AS pair,
+  SUBSTRING(holder, 59, CAST(SUBSTRING(holder, 56, 3) AS INT)) AS unit_type
+FROM totals;

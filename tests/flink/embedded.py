@@ -1,0 +1,68 @@
+"""The embedded server: definitions through its API, events through its ingestion route, sums from its view `aggregates`."""
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from world import P, World  # noqa: E402
+
+from definitions import EXPERIMENTS, VARIATIONS  # noqa: E402
+from generated import Record  # noqa: E402
+from oracle import Sums  # noqa: E402
+
+BATCH = 2_000
+JSON = {"Content-Type": "application/json"}
+
+
+class Embedded:
+    def __init__(self, directory: Path, metrics: list[dict]):
+        self.world = World(directory, ("--store-plain-unit-ids",))
+        for metric in metrics:
+            self.world.api("POST", f"{P}/metrics", metric)
+        for experiment in EXPERIMENTS:
+            self.world.flag(f"flag-{experiment['key']}")
+            weights = [{"variation": variation, "weight": 5000} for variation in VARIATIONS]
+            self.world.api("POST", f"{P}/experiments", {
+                "key": experiment["key"], "flag": f"flag-{experiment['key']}", "unit": experiment["unit"], "variations": weights,
+                "metrics": [{"metric": key, "role": "secondary"} for key in experiment["metrics"]]})
+            self.world.act(experiment["key"], "start")
+            for _ in range(1, experiment["phases"]):
+                self.world.act(experiment["key"], "new_phase")
+
+    def catalog(self) -> list[dict]:
+        """The phases as the server hands them to its pipeline."""
+        path = self.world.server.data / "events" / "production" / "analytics.sqlite"
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return json.loads(connection.execute("SELECT value FROM meta WHERE key = 'catalog'").fetchone()[0])["experiments"]
+        finally:
+            connection.close()
+
+    def change(self, metrics: list[dict], before: list[dict]) -> None:
+        for metric, old in zip(metrics, before):
+            if metric != old:
+                stored = self.world.api("GET", f"{P}/metrics/{metric['key']}").json()
+                body = {key: value for key, value in stored.items() if key not in ("version", "created_ms", "updated_ms")}
+                self.world.api("PUT", f"{P}/metrics/{metric['key']}", body | metric, headers={"If-Match": f'"{stored["version"]}"'})
+
+    def send(self, records: list[Record]) -> None:
+        """In batches of the log's order; in each, first what came in with one kind of key, then what came with the other."""
+        for start in range(0, len(records), BATCH):
+            for kind in ("server", "client"):
+                batch = [record.canonical for record in records[start : start + BATCH] if record.key_kind == kind]
+                if not batch:
+                    continue
+                answer = self.world.http("POST", "/v1/events" + ("?import=true" if kind == "server" else ""), b"[" + b",".join(batch) + b"]", self.world.keys[kind], JSON)
+                self.world.check(answer.status == 202 and answer.json()["accepted"] == len(batch), "events are taken", (answer.status, answer.body[:500]))
+
+    def sums(self) -> Sums:
+        rows = json.loads(self.world.cli(
+            "sql", "SELECT experiment_id, phase, epoch, variation_id, metric, key_kind, standing, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross"
+            " FROM aggregates WHERE n <> 0 AND complete", "--format", "json", "--limit", "10000"))["rows"]
+        return {tuple(row[:7]): tuple(int(number) for number in row[7:]) for row in rows}
+
+    def close(self) -> None:
+        self.world.close()

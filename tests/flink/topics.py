@@ -1,0 +1,81 @@
+"""Topics of one job: what is written to them, and the sums of what the job wrote."""
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from generated import Record
+from oracle import Sums, add
+
+PARTITIONS = 4
+
+
+class Topics:
+    def __init__(self, brokers: str, prefix: str):
+        self.prefix = prefix
+        compacted = {"cleanup.policy": "compact"}
+        admin = AdminClient({"bootstrap.servers": brokers})
+        made = admin.create_topics([
+            NewTopic(f"{prefix}.events", PARTITIONS), NewTopic(f"{prefix}.catalog", 1, config=compacted), NewTopic(f"{prefix}.unit_values", PARTITIONS, config=compacted)])
+        for future in made.values():
+            future.result()
+        # Java's partitioner, as the server uses it.
+        self.producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "partitioner": "murmur2_random", "linger.ms": 20, "compression.type": "lz4", "log_level": 1})
+        self.consumer = Consumer({"bootstrap.servers": brokers, "group.id": prefix, "auto.offset.reset": "earliest", "isolation.level": "read_committed", "enable.auto.commit": False, "log_level": 1})
+        self.consumer.subscribe([f"{prefix}.unit_values"])
+        self.rows: dict[bytes, bytes] = {}
+        self.read = self.taken_back = 0
+
+    def _produce(self, topic: str, key: str, value: bytes | None) -> None:
+        while True:
+            try:
+                return self.producer.produce(f"{self.prefix}.{topic}", value, key)
+            except BufferError:
+                self.producer.poll(0.1)
+
+    def events(self, records: list[Record]) -> None:
+        for record in records:
+            self._produce("events", record.key, record.value)
+        self.flush()
+
+    def catalog(self, records: list[tuple[str, bytes]]) -> None:
+        for key, value in records:
+            self._produce("catalog", key, value)
+        self.flush()
+
+    def flush(self) -> None:
+        if left := self.producer.flush(60):
+            raise RuntimeError(f"{left} records were not written to Kafka within a minute")
+
+    def take(self, seconds: float) -> int:
+        """Reads what has been committed; how many records."""
+        count = 0
+        while messages := self.consumer.consume(10_000, seconds if count == 0 else 0.2):
+            for message in messages:
+                if message.error():
+                    # The broker may not know yet of a topic that was just made; the client asks again by itself.
+                    if message.error().code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise RuntimeError(str(message.error()))
+                    continue
+                count += 1
+                if message.value() is None:
+                    self.taken_back += 1
+                    self.rows.pop(message.key(), None)
+                else:
+                    self.rows[message.key()] = message.value()
+        self.read += count
+        return count
+
+    def sums(self) -> Sums:
+        found: dict[tuple, list[int]] = defaultdict(lambda: [0] * 6)
+        for key, value in self.rows.items():
+            k, v = json.loads(key), json.loads(value)
+            add(found, (k["experiment"], k["phase"], k["epoch"], v["variation"], k["metric"], v["key_kind"], v["standing"]), v["value"], v["pair"])
+        return {cell: tuple(values) for cell, values in found.items()}
+
+    def close(self) -> None:
+        self.consumer.close()
+        self.producer.purge()
