@@ -1,1 +1,40 @@
 //! The event log in Kafka: producer with a durable spool, re-keying, batches of fixed offsets.
+//!
+//! ```text
+//! ingestion → sink (acknowledged: in Kafka, or in the spool) → PREFIX.events, keyed by user
+//! PREFIX.events → rekey → PREFIX.units, one record per unit → ranges of fixed offsets → whoever counts
+//! what can't be read → PREFIX.dead
+//! ```
+//!
+//! Nothing here needs transactions. A record may stand in a topic twice: everything after it is a function of the set of events.
+
+mod client;
+mod dead;
+mod delivery;
+mod error;
+mod group;
+mod offsets;
+mod ranges;
+mod record;
+mod rekey;
+mod settings;
+mod sink;
+mod spool;
+mod status;
+mod topics;
+mod touch;
+mod units;
+
+pub use dead::DeadReason;
+pub use error::KafkaError;
+pub use offsets::{Rewind, rewind};
+pub use ranges::{Committed, Finished, PartitionLag, Range, RangeConsumer, RangeLimits, RangeRecord};
+pub use record::{EventRecord, RecordError, UnitValue};
+pub use rekey::{Rekey, RekeyStatus};
+pub use settings::{KafkaSettings, SinkSettings, SpoolSettings, TopicSettings};
+pub use sink::KafkaSink;
+pub use spool::{Entry as SpoolEntry, Spool, SpoolStatus};
+pub use status::SinkStatus;
+pub use topics::{TopicReport, ensure_topics};
+pub use touch::Toucher;
+pub use units::{Unit, UnitKey, units_of};
