@@ -26,16 +26,15 @@ pub async fn take(app: &App, caller: &Caller, body: &[u8], said: Said) -> Result
         sdk: said.sdk,
         import: said.import,
     };
-    let pipeline = app
+    let stream = app
         .platform
-        .pipeline(&caller.key.environment)
+        .stream(&caller.key.environment)
         .ok_or_else(|| HttpError::overloaded("the event pipeline of this key's environment is not open yet", 1))?;
     let span = telemetry::ingestion(body.len());
-    let taken = pipeline.ingest(body, meta).instrument(span.clone()).await;
+    let taken = stream.ingest(body, meta).instrument(span.clone()).await;
     telemetry::ended(&span, taken.is_ok());
     if let Ok(outcome) = &taken {
-        span.record("accepted", outcome.accepted)
-            .record("rejected", outcome.rejected.len());
+        telemetry::ingested(&span, outcome.accepted, outcome.rejected.len());
     }
     taken.map_err(refused)
 }

@@ -25,7 +25,7 @@ use crate::config;
 use crate::http::App;
 
 pub use counters::Counters;
-pub use spans::{call, ended, evaluation, ingestion, request, route};
+pub use spans::{call, ended, evaluation, ingested, ingestion, request, route};
 
 /// An export that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(5);

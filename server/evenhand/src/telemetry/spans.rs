@@ -53,12 +53,22 @@ pub fn call(path: &'static str, headers: &HeaderMap) -> Span {
 
 /// Decisions of one context.
 pub fn evaluation(decisions: usize) -> Span {
-    tracing::trace_span!(target: TARGET, "evaluate", decisions)
+    tracing::trace_span!(target: TARGET, "evaluate", decisions = number(decisions))
 }
 
 /// Events from body to durable.
 pub fn ingestion(bytes: usize) -> Span {
-    tracing::trace_span!(target: TARGET, "ingest", bytes, accepted = Empty, rejected = Empty)
+    tracing::trace_span!(target: TARGET, "ingest", bytes = number(bytes), accepted = Empty, rejected = Empty)
+}
+
+/// What an ingestion came to.
+pub fn ingested(span: &Span, accepted: usize, rejected: usize) {
+    span.record("accepted", number(accepted)).record("rejected", number(rejected));
+}
+
+/// The bridge to OpenTelemetry writes unsigned numbers as text.
+fn number(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 /// How a request ended: an error is ours, not a refusal of what was asked.
