@@ -6,6 +6,9 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
+
+import yaml
 
 import settings
 from toolbox import Tools
@@ -42,6 +45,14 @@ def faults(deploy: Path, tools: Tools, structs: dict) -> tuple[list[str], int]:
     ran = subprocess.run([tools.haproxy, "-c", "-q", "-f", str(deploy / "compose/haproxy.cfg")], capture_output=True, text=True, env=tools.environment)
     if ran.returncode != 0:
         found.append(f"compose/haproxy.cfg: {ran.stderr.strip()[-800:]}")
+    for path in sorted((deploy / "compose").iterdir()):
+        try:
+            if path.suffix == ".xml":
+                ElementTree.parse(path)
+            elif path.suffix == ".yaml":
+                yaml.safe_load(path.read_text())
+        except (ElementTree.ParseError, yaml.YAMLError) as error:
+            found.append(f"compose/{path.name}: {error}")
     ran = subprocess.run(["bash", "-n", str(deploy / "compose/postgres-roles.sh")], capture_output=True, text=True)
     if ran.returncode != 0:
         found.append(f"compose/postgres-roles.sh: {ran.stderr.strip()}")

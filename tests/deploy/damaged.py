@@ -17,6 +17,7 @@ DAMAGES = [
     ("compose", "compose/evenhand.toml", "partitions = 6", "partition = 6", "`partition` is no setting"),
     ("compose", "compose/evenhand.toml", 'feed = "replication"', 'feed = "replicate"', "`replicate` is none of"),
     ("compose", "compose/evenhand.toml", "postgres://evenhand@", "postgres://evenhand:hunter2@", "holds a password"),
+    ("compose", "compose/clickhouse.xml", "</logger>", "</loger>", "clickhouse.xml"),
     ("compose", "compose/haproxy.cfg", "balance leastconn", "balance leastcon", "haproxy.cfg"),
     ("kubernetes", "kubernetes/base/serve.yaml", "readinessProbe:", "readyProbe:", "readyProbe"),
     ("kubernetes", "kubernetes/base/serve.yaml", "EVENHAND__PSEUDONYM_KEY_FILE", "EVENHAND__PSEUDONYM_KEYFILE", "pseudonym_keyfile"),
