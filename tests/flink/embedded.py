@@ -42,6 +42,8 @@ class Embedded:
             connection.close()
 
     def change(self, metrics: list[dict], before: list[dict]) -> None:
+        # The server closes connections that were idle for as long as Flink may take.
+        self.world.connection.close()
         for metric, old in zip(metrics, before):
             if metric != old:
                 stored = self.world.api("GET", f"{P}/metrics/{metric['key']}").json()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from definitions import DAY, EXPERIMENTS, HOUR, VARIATIONS
 
 SPAN = 12 * DAY
+# Variations that no experiment has: whoever holds a client key can send any.
+UNKNOWN = ("ghost", "it's", "\\", "\\'", '"', "']['x", "*", "$", "?(@.x)", "a,b", "x','y", "\n\t", "lax x", "\\u0041", "é 𝄞", " ", "\u0001", "a\u0000b", "..")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Generator:
             phase = draw.choice([1, 1, 1, 2, 9])
             epochs = draw.choice([[1], [1], [1], [1, 2], [3, 2]])
             two, forced, late = draw.random() < 0.04, draw.random() < 0.04, draw.random() < 0.2
-            variation = draw.choice(VARIATIONS) if draw.random() > 0.01 else "ghost"
+            variation = draw.choice(VARIATIONS) if draw.random() > 0.02 else draw.choice(UNKNOWN)
             self.counts["two variations"] += two
             self.counts["overridden"] += forced
             for epoch in epochs:

@@ -31,15 +31,25 @@ class Wrong(AssertionError):
     pass
 
 
-def script(brokers: str, prefix: str) -> str:
-    """The shipped one; results come sooner."""
+def script(brokers: str, prefix: str, plan: Path | None = None) -> str:
+    """The shipped one; results come sooner. With `plan`, as README.md says for upgrades: by way of a compiled plan."""
     text = SCRIPT.read_text().replace("${BROKERS}", brokers).replace("${PREFIX}", prefix)
     for setting, shipped in (("interval", "30 s"), ("min-pause", "10 s")):
         line = f"SET 'execution.checkpointing.{setting}' = '{shipped}';"
         if line not in text:
             raise Wrong(f"{SCRIPT} no longer has the line: {line}")
         text = text.replace(line, line.replace(shipped, FRESHNESS))
-    return text
+    return text if plan is None else text.replace("INSERT INTO", f"COMPILE AND EXECUTE PLAN 'file://{plan}' FOR INSERT INTO")
+
+
+def lifetimes(plan: Path) -> None:
+    """Nothing of the catalog expires, and everything else does: what no run of minutes can show."""
+    operators = [node for node in json.loads(plan.read_text())["nodes"] if node.get("state")]
+    found = [tuple(state["ttl"] for state in node["state"]) for node in operators]
+    days = "31 d"
+    expected = [(days,), ("0 ms",), (days, "0 ms"), (days,), (days,), (days, "0 ms"), (days, days), (days,)]
+    if found != expected:
+        raise Wrong(f"state is kept {found}, not {expected}: {[node['type'] for node in operators]}")
 
 
 def differences(found: Sums, expected: Sums) -> list[str]:
@@ -78,7 +88,7 @@ class Proof:
         self.as_logged, self.shuffled = Topics(self.kafka.url, "logged"), Topics(self.kafka.url, "shuffled")
         # One cluster runs both jobs; the second has a catalog of its own, for its tables have the same names.
         other = "CREATE CATALOG second_job WITH ('type' = 'generic_in_memory');\nUSE CATALOG second_job;\n"
-        self.flink = Flink(directory / "flink", script(self.kafka.url, "logged") + other + script(self.kafka.url, "shuffled"), jobs=2)
+        self.flink = Flink(directory / "flink", script(self.kafka.url, "logged") + other + script(self.kafka.url, "shuffled", directory / "plan.json"), jobs=2)
 
     def publish(self, topics: Topics, phases: list[dict], version: int) -> None:
         topics.catalog([catalog.record("production", phase, version) for phase in phases])
@@ -100,8 +110,8 @@ class Proof:
         self.as_logged.events(self.records)
         self.flink_settles(self.as_logged, first, "Flink and the oracle")
         self.figures["events a second"] = round(len(self.records) / (time.monotonic() - began))
-        self.figures["state MB"] = round(self.flink.state_bytes() / 1e6, 1)
         self.cells = len(first)
+        print(f"as logged: {self.figures}", flush=True)
 
     def metrics_change(self) -> None:
         other = changed(METRICS)
@@ -110,10 +120,12 @@ class Proof:
         settle(self.embedded.sums, lambda: time.sleep(0.2), self.second, "the embedded server and the oracle after the change")
         self.after = self.embedded.catalog()
         self.publish(self.as_logged, self.after, 2)
+        self.figures["state MB"] = round(self.flink.state_bytes() / 1e6, 1)
         self.figures["seconds to take over changed metrics"] = round(self.flink_settles(self.as_logged, self.second, "Flink after metrics changed while it ran"), 1)
 
     def in_another_order(self) -> None:
         """The catalog in between, and a TaskManager that is killed over half of the events."""
+        lifetimes(self.directory / "plan.json")
         shuffled = list(self.records)
         random.Random(SEED).shuffle(shuffled)
         half = len(shuffled) // 2
