@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::PostgresSettings;
-use crate::feed::{Feed, FeedSettings};
+use crate::feed::{Feed, FeedSettings, SlotStatus, status_on};
 use crate::migrate;
 use crate::notices::Notices;
 use crate::settings::place;
@@ -92,6 +92,18 @@ impl Postgres {
     #[must_use]
     pub fn notices(&self) -> Notices {
         Notices::new(self.0.options.clone(), self.0.place.clone())
+    }
+
+    /// What the server keeps for the slot of a feed; none: there is no such slot. Blocks no runtime.
+    pub async fn slot(&self, settings: &FeedSettings) -> Result<Option<SlotStatus>> {
+        let (database, name) = (self.clone(), settings.slot.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            database.read(|pool| {
+                let name = name.clone();
+                async move { Ok(status_on(&mut *pool.acquire().await?, &name).await?) }
+            })
+        });
+        asked.await.map_err(|error| ManageError::Store(error.to_string()))?
     }
 
     /// `user@host:port/database`.

@@ -36,7 +36,10 @@ impl Notices {
                 match listener.try_recv().await {
                     Ok(Some(_)) => return,
                     Ok(None) | Err(_) => {
-                        tracing::warn!(database = self.place, "the connection that hears of commits was lost; connecting again");
+                        tracing::warn!(
+                            database = self.place,
+                            "the connection that hears of commits was lost; connecting again"
+                        );
                         self.listener = None;
                     }
                 }

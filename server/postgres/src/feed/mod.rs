@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use slot::SlotStatus;
+pub(crate) use slot::status_on;
 
 use crate::database::{Patience, explain, is_passing, pool};
 

@@ -43,16 +43,16 @@ pub(super) struct Position {
 }
 
 pub(super) async fn status(context: &Context) -> Result<Option<SlotStatus>, sqlx::Error> {
-    status_on(&mut *context.pool.acquire().await?, context).await
+    status_on(&mut *context.pool.acquire().await?, &context.settings.slot).await
 }
 
-async fn status_on(connection: &mut PgConnection, context: &Context) -> Result<Option<SlotStatus>, sqlx::Error> {
+pub(crate) async fn status_on(connection: &mut PgConnection, slot: &str) -> Result<Option<SlotStatus>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT active, COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::bigint,
            COALESCE(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, wal_status, safe_wal_size
          FROM pg_replication_slots WHERE slot_name = $1",
     )
-    .bind(&context.settings.slot)
+    .bind(slot)
     .fetch_optional(connection)
     .await?;
     let bytes = |row: &sqlx::postgres::PgRow, column: usize| {
@@ -111,9 +111,13 @@ pub(super) async fn renew(context: &Context, replace: bool) -> Result<(), Troubl
     if !alone {
         return Err(Trouble::Held);
     }
-    let found = status_on(&mut connection, context).await?;
-    if found.as_ref().is_some_and(|status| !replace || status.active) {
-        return Ok(());
+    let found = status_on(&mut connection, &context.settings.slot).await?;
+    match &found {
+        // Another node, or our own last connection, which the server still holds for a moment.
+        Some(status) if status.active => return Err(Trouble::Held),
+        // Another node was faster.
+        Some(_) if !replace => return Ok(()),
+        _ => {}
     }
     // The publication first: a slot knows only what was there when it was made.
     publication(context, &mut connection).await?;

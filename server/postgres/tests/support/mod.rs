@@ -46,10 +46,15 @@ impl Database {
 /// Runs statements on a connection of their own.
 pub fn sql(url: &str, text: &str) {
     let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut connection = PgConnection::connect(url).await.unwrap();
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned())).execute(&mut connection).await;
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned()))
+                .execute(&mut connection)
+                .await;
             done.unwrap_or_else(|error| panic!("{text}: {error}"));
             connection.close().await.unwrap();
         });
