@@ -3,7 +3,6 @@
 -- A row is a fact: (environment, unit, time, event id, digest of the event's bytes) stood at an offset of a partition of the log. A fact may
 -- be inserted any number of times; of equal ones the row of the least offset is kept, because `version` falls as the offset rises.
 -- Records of one event id that differ in time or bytes are different facts and all stay: which one counts is decided by who reads.
--- A row named `$erased` says that the event is gone for this unit from its offset on; it stays until the event's rows are deleted.
 --
 -- One partition a month: a look at one unit asks every part of every partition once, and a year of days would be 365 of them.
 CREATE TABLE IF NOT EXISTS unit_events{local}{on_cluster}
@@ -77,53 +76,52 @@ ENGINE = Distributed({cluster}, currentDatabase(), unit_exposures{local}, sipHas
 
 -- Aggregates of one partition of the log, and (target = 0) the marker that says how far they are. Both are written by one insert, which is
 -- one block and hence all or nothing; the greatest version of a row is the one that holds. A cell that came to nothing is written as zeros.
+--
+-- The cells of a target belong to an incarnation of it. What follows from the log alone (the next range of events) goes on in an
+-- incarnation: two processors that do it write the same. What does not (a step of a rebuild, an erasure) begins a new one with all of its
+-- cells, so that of two processors at odds neither can change what the other counts on. Only incarnations that a marker names are read.
 CREATE TABLE IF NOT EXISTS cells{local}{on_cluster}
 (
-    environment LowCardinality(String),
-    experiment  String,
-    phase       UInt32,
-    metric      String,
-    target      UInt64,
-    partition   UInt32,
-    epoch       UInt32,
-    variation   String,
-    key_kind    UInt8,
-    standing    UInt8,
-    version     UInt64,
-    n           Int64,
-    sum         Int256,
-    sum_sq      Int256,
-    pair_sum    Int256,
-    pair_sum_sq Int256,
-    pair_cross  Int256,
+    environment  LowCardinality(String),
+    experiment   String,
+    phase        UInt32,
+    metric       String,
+    target       UInt64,
+    partition    UInt32,
+    incarnation  UInt64,
+    epoch        UInt32,
+    variation    String,
+    key_kind     UInt8,
+    standing     UInt8,
+    version      UInt64,
+    n            Int64,
+    sum          Int256,
+    sum_sq       Int256,
+    pair_sum     Int256,
+    pair_sum_sq  Int256,
+    pair_cross   Int256,
     -- of a marker: events below this offset are in the cells
-    position    UInt64,
-    -- of a marker: the time of the last event taken in
-    watermark   DateTime64(3, 'UTC'),
-    -- of a marker: the targets whose cells hold all units, and those that are being rebuilt with the last unit taken in
-    complete    Array(UInt64),
-    open        Array(UInt64),
-    open_to     Array(FixedString(16))
+    position     UInt64,
+    -- of a marker: the greatest effective time of an event taken in
+    watermark    DateTime64(3, 'UTC'),
+    -- of a marker: the targets, the incarnation of each, whether it holds all units, and else the last unit taken in (zeros: none yet)
+    targets      Array(UInt64),
+    incarnations Array(UInt64),
+    complete     Array(UInt8),
+    covered_to   Array(FixedString(16)),
+    -- of a marker: the erasures taken out, and the offset from which on an event of the same id is a new one
+    erasures     Array(FixedString(16)),
+    erased_below Array(UInt64)
 )
 ENGINE = {replicated}ReplacingMergeTree(version)
-ORDER BY (environment, experiment, phase, metric, target, partition, epoch, variation, key_kind, standing);
+ORDER BY (environment, experiment, phase, metric, target, partition, incarnation, epoch, variation, key_kind, standing);
 
 -- cluster only
 CREATE TABLE IF NOT EXISTS cells{on_cluster} AS cells{local}
 ENGINE = Distributed({cluster}, currentDatabase(), cells{local}, partition);
 
--- Every catalog that a batch was worked out with, by its hash: a batch that is done again is done with the same one.
-CREATE TABLE IF NOT EXISTS catalogs{on_cluster}
-(
-    hash     String,
-    body     String CODEC(ZSTD(3)),
-    saved_at DateTime64(3, 'UTC') DEFAULT now64(3)
-)
-ENGINE = {replicated}ReplacingMergeTree
-ORDER BY hash;
-
 -- Erasures on their way: the events that go, for each unit that has a row of them. The row whose unit is zeros is written last: without it
--- an erasure has not begun.
+-- an erasure has not begun. They stay for a week: what a processor that hung inserts late is still known to be gone.
 CREATE TABLE IF NOT EXISTS erasures{on_cluster}
 (
     environment LowCardinality(String),
@@ -134,4 +132,5 @@ CREATE TABLE IF NOT EXISTS erasures{on_cluster}
     started_at  DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = {replicated}ReplacingMergeTree
-ORDER BY (environment, erasure, unit, event_id, time);
+ORDER BY (environment, erasure, unit, event_id, time)
+TTL toDateTime(started_at) + INTERVAL 7 DAY;

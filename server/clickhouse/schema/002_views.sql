@@ -60,7 +60,12 @@ WHERE seen_in != '';
 
 -- The aggregates, summed over the partitions of the log.
 CREATE VIEW IF NOT EXISTS aggregates{on_cluster} AS
-WITH (SELECT groupArray(cells.complete) FROM cells FINAL WHERE target = 0) AS markers
+WITH markers AS
+(
+    SELECT partition, known, lives, holds_all
+    FROM (SELECT partition, targets, incarnations, complete FROM cells FINAL WHERE target = 0)
+    ARRAY JOIN targets AS known, incarnations AS lives, complete AS holds_all
+)
 SELECT
     of AS environment,
     experiment AS experiment_id,
@@ -76,14 +81,15 @@ SELECT
     toString(y) AS pair_sum,
     toString(yy) AS pair_sum_sq,
     toString(xy) AS pair_cross,
-    arrayAll(targets -> has(targets, target), markers) AS complete
+    of_target IN (SELECT known FROM markers GROUP BY known
+        HAVING sum(holds_all) = (SELECT count() FROM cells FINAL WHERE target = 0)) AS complete
 FROM
 (
-    SELECT toString(cells.environment) AS of, experiment, phase, epoch, variation, metric, target, cells.key_kind AS kind,
+    SELECT toString(cells.environment) AS of, experiment, phase, epoch, variation, metric, cells.target AS of_target, cells.key_kind AS kind,
         cells.standing AS stands, sum(cells.n) AS units, sum(cells.sum) AS x, sum(cells.sum_sq) AS xx, sum(cells.pair_sum) AS y,
         sum(cells.pair_sum_sq) AS yy, sum(cells.pair_cross) AS xy
     FROM cells FINAL
-    WHERE target != 0
-    GROUP BY of, experiment, phase, epoch, variation, metric, target, kind, stands
+    WHERE target != 0 AND (partition, target, incarnation) IN (SELECT partition, known, lives FROM markers)
+    GROUP BY of, experiment, phase, epoch, variation, metric, of_target, kind, stands
 )
 WHERE units != 0;

@@ -1,5 +1,7 @@
 //! Aggregates of a partition and the marker that says how far they are: read and written together.
 
+use std::collections::HashSet;
+
 use crate::{
     error::ClickHouseError,
     rows::{CellRow, MARKER},
@@ -9,15 +11,15 @@ use crate::{
 /// Rows of one insert, beyond which ClickHouse might make two blocks of it, and "all or nothing" would be gone.
 const MOST_ROWS: usize = 500_000;
 
-const COLUMNS: &str = "toString(environment) AS environment, experiment, phase, metric, target, partition, epoch, variation, key_kind, standing, \
-    version, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, position, watermark, complete, open, open_to";
+const COLUMNS: &str = "toString(environment) AS environment, experiment, phase, metric, target, partition, incarnation, epoch, variation, key_kind, standing, \
+    version, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, position, watermark, targets, incarnations, complete, covered_to, erasures, erased_below";
 
 /// What ClickHouse holds of one partition.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionCells {
     /// The marker; None: nothing was ever written.
     pub marker: Option<CellRow>,
-    /// The cells that are not zero.
+    /// The cells that are not zero, of the incarnations that the marker names.
     pub cells: Vec<CellRow>,
 }
 
@@ -47,6 +49,13 @@ impl ClickHouse {
                 found.cells.push(row);
             }
         }
+        let holds: HashSet<(u64, u64)> = found
+            .marker
+            .iter()
+            .flat_map(CellRow::tracked)
+            .map(|(t, i, ..)| (t, i))
+            .collect();
+        found.cells.retain(|row| holds.contains(&(row.target, row.incarnation)));
         Ok(found)
     }
 

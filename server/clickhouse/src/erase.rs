@@ -3,9 +3,9 @@
 //! Aggregates are sums, so what an event contributed must be taken out before the event is gone for good: erasing takes three steps.
 //!
 //! 1. [`ClickHouse::begin_erase`] writes down which events go, for each unit that has a row of them.
-//! 2. Each of those units is touched in the log; the processor then takes the events out of the unit's contributions, and says so with a
-//!    row named [`ERASED`], at an offset. From there on the events count for nobody.
-//! 3. When the processor has passed all touches, [`ClickHouse::finish_erase`] deletes the rows.
+//! 2. Each of those units is touched in the log. At the first touch in a partition the processor takes the events out of what all units
+//!    of that partition contributed, and the marker says so: from there on they count for nobody.
+//! 3. When all markers say so ([`ClickHouse::is_taken_out`]), [`ClickHouse::finish_erase`] deletes the rows.
 //!
 //! Every step may be repeated. An event sent again afterwards is a new event.
 
@@ -19,7 +19,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::ClickHouseError,
-    rows::ERASED,
     schema::{local, on_cluster},
     store::ClickHouse,
     text::{bytes, literal, units},
@@ -69,6 +68,7 @@ struct Owned {
     event_id: [u8; 16],
     time: i64,
     lead: [u8; 16],
+    first: u64,
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -91,6 +91,11 @@ struct ErasureId {
     erasure: [u8; 16],
 }
 
+#[derive(Row, Serialize, Deserialize)]
+struct PartitionRow {
+    partition: u32,
+}
+
 impl ClickHouse {
     /// Writes down what goes with this unit. Everything that was acknowledged before must have been processed.
     ///
@@ -101,8 +106,9 @@ impl ClickHouse {
             .fetch(
                 DOING,
                 &format!(
-                    "SELECT DISTINCT event_id, time, lead FROM unit_events
-                     WHERE environment = {} AND unit = toFixedString({}, 16) AND event_name != '{ERASED}'",
+                    "SELECT event_id, time, lead, max(version) AS first FROM unit_events
+                     WHERE environment = {} AND unit = toFixedString({}, 16)
+                     GROUP BY event_id, time, digest, lead ORDER BY event_id, time, digest, lead",
                     literal(environment),
                     bytes(&unit.0)
                 ),
@@ -141,6 +147,10 @@ impl ClickHouse {
             hash.update(row.unit.0);
             hash.update(row.event_id);
             hash.update(row.time.to_le_bytes());
+        }
+        // An event that was erased and sent again is another one: it stands elsewhere in the log.
+        for row in &owned {
+            hash.update(row.first.to_le_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();
         let mut id = [0; 16];
@@ -217,41 +227,72 @@ impl ClickHouse {
         Ok(found)
     }
 
-    /// What goes with these erasures, of these units.
+    /// What goes with these erasures, by erasure; those that are finished are not among them.
     ///
     /// # Errors
     /// ClickHouse can't be reached or refuses.
     pub async fn erasure_events(
         &self,
-        environment: &str,
-        erasures: &BTreeSet<[u8; 16]>,
-        of: &[UnitKey],
-    ) -> Result<BTreeSet<ErasureEvent>, ClickHouseError> {
+        erasures: &[[u8; 16]],
+    ) -> Result<Vec<([u8; 16], String, ErasureEvent)>, ClickHouseError> {
         let ids: Vec<UnitKey> = erasures.iter().map(|id| UnitKey(*id)).collect();
-        let mut found = BTreeSet::new();
-        if ids.is_empty() {
-            return Ok(found);
-        }
-        for some in of.chunks(AT_ONCE) {
+        let mut found = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
             let sql = format!(
-                "SELECT environment, erasure, unit, event_id, time FROM erasures
-                 WHERE environment = {} AND erasure IN ({}) AND unit IN ({})",
-                literal(environment),
-                units(&ids),
-                units(some)
+                "SELECT toString(environment) AS environment, erasure, unit, event_id, time FROM erasures FINAL
+                 WHERE erasure IN ({}) AND unit != toFixedString({}, 16)",
+                units(some),
+                bytes(&NOBODY.0)
             );
             for row in self.fetch::<ErasureRow>(DOING, &sql).await? {
-                found.insert(ErasureEvent {
+                let event = ErasureEvent {
                     unit: UnitKey(row.unit),
                     event_id: row.event_id,
                     time: row.time,
-                });
+                };
+                found.push((row.erasure, row.environment, event));
             }
         }
         Ok(found)
     }
 
-    /// Deletes the rows of an erasure whose touches have all been processed, and what is remembered of it.
+    /// Whether every partition that holds one of its events has taken them out.
+    ///
+    /// # Errors
+    /// ClickHouse can't be reached or refuses.
+    pub async fn is_taken_out(&self, erasure: &Erasure) -> Result<bool, ClickHouseError> {
+        let mut partitions: BTreeSet<u32> = BTreeSet::new();
+        let all: Vec<UnitKey> = erasure
+            .rows
+            .iter()
+            .map(|row| row.unit)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        for some in all.chunks(AT_ONCE) {
+            let sql = format!(
+                "SELECT DISTINCT partition FROM unit_events WHERE environment = {} AND unit IN ({})",
+                literal(&erasure.environment),
+                units(some)
+            );
+            partitions.extend(
+                self.fetch::<PartitionRow>(DOING, &sql)
+                    .await?
+                    .into_iter()
+                    .map(|row| row.partition),
+            );
+        }
+        let markers = self.markers().await?;
+        let took_out = |partition: &u32| {
+            markers
+                .iter()
+                .any(|m| m.partition == *partition && m.erasures.contains(&erasure.id))
+        };
+        Ok(partitions.iter().all(took_out))
+    }
+
+    /// Deletes the rows of an erasure that is taken out everywhere. What is remembered of it (hashes of units, event ids) goes by itself
+    /// after a week.
     ///
     /// # Errors
     /// ClickHouse can't be reached or refuses; doing it again finishes the work.
@@ -298,20 +339,7 @@ impl ClickHouse {
             )
             .await?;
         }
-        self.forget(erasure).await
-    }
-
-    async fn forget(&self, erasure: &Erasure) -> Result<(), ClickHouseError> {
-        let condition = format!(
-            "environment = {} AND erasure = toFixedString({}, 16)",
-            literal(&erasure.environment),
-            bytes(&erasure.id)
-        );
-        let sql = format!(
-            "ALTER TABLE erasures{} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
-            on_cluster(&self.settings)
-        );
-        self.execute(DOING, &sql).await
+        Ok(())
     }
 
     /// Deletes rows for good: the parts that hold them are written anew, not only marked.

@@ -1,4 +1,4 @@
-//! Raw rows in, unit histories out; the catalogs batches were worked out with.
+//! Raw rows in, unit histories out.
 
 use std::collections::BTreeSet;
 
@@ -23,12 +23,6 @@ const MONTH_MS: i64 = 28 * 86_400_000;
 #[derive(Row, Serialize, Deserialize)]
 struct UnitRow {
     unit: [u8; 16],
-}
-
-#[derive(Row, Serialize, Deserialize)]
-struct CatalogRow {
-    hash: String,
-    body: String,
 }
 
 impl ClickHouse {
@@ -65,7 +59,7 @@ impl ClickHouse {
         let mut rows = Vec::new();
         for some in sorted.chunks(UNITS_AT_ONCE) {
             let sql = format!(
-                "SELECT unit, time, event_id, digest, version, event_name, unit_type, key_kind, experiment, variation, phase, epoch,
+                "SELECT unit, time, event_id, digest, partition, version, event_name, unit_type, key_kind, experiment, variation, phase, epoch,
                     overridden, value, properties
                  FROM unit_events WHERE environment = {} AND unit IN ({})",
                 literal(environment),
@@ -100,27 +94,5 @@ impl ClickHouse {
         );
         let rows: Vec<UnitRow> = self.fetch("walking over units", &sql).await?;
         Ok(rows.into_iter().map(|row| UnitKey(row.unit)).collect())
-    }
-
-    /// Keeps a catalog under its hash.
-    ///
-    /// # Errors
-    /// ClickHouse can't be reached or refuses.
-    pub async fn save_catalog(&self, hash: &str, body: &str) -> Result<(), ClickHouseError> {
-        let row = CatalogRow {
-            hash: hash.to_owned(),
-            body: body.to_owned(),
-        };
-        self.insert("storing the catalog", "catalogs", &[row]).await
-    }
-
-    /// The catalog with this hash, if it was kept.
-    ///
-    /// # Errors
-    /// ClickHouse can't be reached or refuses.
-    pub async fn catalog(&self, hash: &str) -> Result<Option<String>, ClickHouseError> {
-        let sql = format!("SELECT hash, body FROM catalogs WHERE hash = {} LIMIT 1", literal(hash));
-        let rows: Vec<CatalogRow> = self.fetch("reading the catalog", &sql).await?;
-        Ok(rows.into_iter().next().map(|row| row.body))
     }
 }

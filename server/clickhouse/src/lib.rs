@@ -12,6 +12,7 @@
 //! Nothing here counts on a row being inserted once, or on insert tokens: every table keeps one of equal rows.
 
 mod cells;
+mod check;
 mod erase;
 mod error;
 mod events;
@@ -26,6 +27,6 @@ pub use cells::{PartitionCells, WrittenCells};
 pub use erase::{Erasure, ErasureEvent, TouchedUnit};
 pub use error::ClickHouseError;
 pub use results::ClickHouseResults;
-pub use rows::{CellRow, ERASED, HistoryRow, MARKER, UnitEventRow, environment_target};
+pub use rows::{CellRow, HistoryRow, MARKER, UnitEventRow, environment_target, new_incarnation};
 pub use settings::ClickHouseSettings;
 pub use store::ClickHouse;

@@ -1,7 +1,7 @@
 //! Cells to the aggregates of a phase, which results are worked out from.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,7 +9,10 @@ use evenhand_pipeline::{
     KeyKind, StoreError,
     analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture, TargetAggregates},
     catalog::CatalogExperiment,
-    process::{aggregate::Sums, compile::targets_of},
+    process::{
+        aggregate::{Standing, Sums},
+        compile::targets_of,
+    },
 };
 
 use crate::{
@@ -51,22 +54,27 @@ impl ClickHouseResults {
         );
         let rows = self.store.phase_cells(&condition).await?;
         let (markers, cells): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.target == MARKER);
-        let known = |target: &u64| {
-            markers
-                .iter()
-                .any(|m| m.complete.contains(target) || m.open.contains(target))
-        };
-        if !targets.keys().any(known) {
+        let mut holding: HashMap<u64, usize> = HashMap::new();
+        let mut holds: HashSet<(u32, u64, u64)> = HashSet::new();
+        for marker in &markers {
+            for (target, incarnation, complete, _) in marker.tracked() {
+                *holding.entry(target).or_default() += usize::from(complete);
+                holds.insert((marker.partition, target, incarnation));
+            }
+        }
+        if !targets.keys().any(|target| holding.contains_key(target)) {
             return Ok(None);
         }
         let mut all = PhaseAggregates::default();
         for (target, metric) in &targets {
             // A partition that does not know the target yet has units that are missing.
-            let complete = markers.iter().all(|m| m.complete.contains(target));
-            place(&mut all, metric).complete = complete;
+            place(&mut all, metric).complete = holding.get(target) == Some(&markers.len());
         }
         let mut sums: BTreeMap<(&String, u32, &String, u8, u8), Sums> = BTreeMap::new();
-        for row in &cells {
+        for row in cells
+            .iter()
+            .filter(|row| holds.contains(&(row.partition, row.target, row.incarnation)))
+        {
             let Some(metric) = targets.get(&row.target) else {
                 continue;
             };
@@ -77,7 +85,7 @@ impl ClickHouseResults {
             if sums.is_zero() {
                 continue;
             }
-            let standing = evenhand_pipeline::process::aggregate::Standing::from_code(standing)
+            let standing = Standing::from_code(standing)
                 .ok_or_else(|| ClickHouseError::Damaged(format!("{standing} in the table cells is no standing.")))?;
             let key_kind = KeyKind::from_code(key_kind)
                 .ok_or_else(|| ClickHouseError::Damaged(format!("{key_kind} in the table cells is no kind of key.")))?;

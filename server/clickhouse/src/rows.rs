@@ -10,9 +10,6 @@ use sha2::{Digest, Sha256};
 
 use crate::error::ClickHouseError;
 
-/// The name of a row that says: this event is gone for this unit. Names that begin with `$` are reserved.
-pub const ERASED: &str = "$erased";
-
 /// The target of a marker.
 pub const MARKER: u64 = 0;
 
@@ -82,6 +79,8 @@ pub struct HistoryRow {
     pub event_id: [u8; 16],
     /// sha256 of its canonical bytes.
     pub digest: [u8; 32],
+    /// The partition of the log.
+    pub partition: u32,
     /// See [`UnitEventRow::version_of`].
     pub version: u64,
     /// The event's name.
@@ -121,6 +120,7 @@ impl From<&UnitEventRow> for HistoryRow {
             time: row.time,
             event_id: row.event_id,
             digest: row.digest,
+            partition: row.partition,
             version: row.version,
             event_name: row.event_name.clone(),
             unit_type: row.unit_type.clone(),
@@ -151,6 +151,8 @@ pub struct CellRow {
     pub target: u64,
     /// The partition of the log.
     pub partition: u32,
+    /// The incarnation of the target that the cell belongs to.
+    pub incarnation: u64,
     /// The epoch.
     pub epoch: u32,
     /// The variation; empty where the standing is not Counted.
@@ -177,12 +179,18 @@ pub struct CellRow {
     pub position: u64,
     /// Of a marker: the greatest time of an event taken in.
     pub watermark: i64,
-    /// Of a marker: targets whose cells hold all units.
-    pub complete: Vec<u64>,
-    /// Of a marker: targets that are being rebuilt.
-    pub open: Vec<u64>,
-    /// Of a marker: the last unit taken into each of them; zeros: none yet.
-    pub open_to: Vec<[u8; 16]>,
+    /// Of a marker: the targets.
+    pub targets: Vec<u64>,
+    /// Of a marker: the incarnation of each target that holds.
+    pub incarnations: Vec<u64>,
+    /// Of a marker: whether each target's cells hold all units.
+    pub complete: Vec<u8>,
+    /// Of a marker: the last unit taken in where they don't; zeros: none yet.
+    pub covered_to: Vec<[u8; 16]>,
+    /// Of a marker: erasures that were taken out.
+    pub erasures: Vec<[u8; 16]>,
+    /// Of a marker: the offset below which each of them takes events out.
+    pub erased_below: Vec<u64>,
 }
 
 impl CellRow {
@@ -196,6 +204,7 @@ impl CellRow {
             metric: String::new(),
             target: MARKER,
             partition,
+            incarnation: 0,
             epoch: 0,
             variation: String::new(),
             key_kind: 0,
@@ -209,9 +218,12 @@ impl CellRow {
             pair_cross: Int256::ZERO,
             position,
             watermark,
+            targets: Vec::new(),
+            incarnations: Vec::new(),
             complete: Vec::new(),
-            open: Vec::new(),
-            open_to: Vec::new(),
+            covered_to: Vec::new(),
+            erasures: Vec::new(),
+            erased_below: Vec::new(),
         }
     }
 
@@ -228,6 +240,15 @@ impl CellRow {
             pair_cross: number(&sums.pair_cross),
             ..self
         }
+    }
+
+    /// Of a marker: its targets, each with its incarnation, whether it is complete, and the last unit taken in.
+    pub fn tracked(&self) -> impl Iterator<Item = (u64, u64, bool, [u8; 16])> {
+        let kept = self.incarnations.iter().zip(&self.complete).zip(&self.covered_to);
+        self.targets
+            .iter()
+            .zip(kept)
+            .map(|(target, ((incarnation, complete), covered))| (*target, *incarnation, *complete != 0, *covered))
     }
 
     /// The sums in it.
@@ -276,4 +297,11 @@ pub fn environment_target(environment: &str, experiment: &str, phase: u32, metri
     let mut number = [0; 8];
     number.copy_from_slice(&digest[..8]);
     (u64::from_le_bytes(number) >> 1).max(1)
+}
+
+/// A number for an incarnation that nobody else has.
+#[must_use]
+pub fn new_incarnation() -> u64 {
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    high ^ low.rotate_left(32)
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evenhand_clickhouse::{
-    CellRow, ClickHouse, ClickHouseError, ClickHouseSettings, ERASED, UnitEventRow, WrittenCells,
-};
+use evenhand_clickhouse::{CellRow, ClickHouse, ClickHouseError, ClickHouseSettings, UnitEventRow, WrittenCells};
 use evenhand_core::event::Event;
 use evenhand_pipeline::process::{UnitKey, aggregate::Sums, exact::Exact};
 use evenhand_test_servers::Server;
@@ -223,14 +221,16 @@ async fn cells(store: &ClickHouse) {
         phase: 1,
         metric: "m".into(),
         target: 7,
+        incarnation: 70,
         epoch: 1,
         variation: "blue".into(),
         ..CellRow::marker(3, version, 0, 0)
     };
     let marker = |version, position| CellRow {
-        complete: vec![7],
-        open: vec![8, 9],
-        open_to: vec![[0; 16], [9; 16]],
+        targets: vec![7, 8],
+        incarnations: vec![70, 80],
+        complete: vec![1, 0],
+        covered_to: vec![[0; 16], [9; 16]],
         ..CellRow::marker(3, version, position, T0)
     };
     let one = WrittenCells {
@@ -244,6 +244,19 @@ async fn cells(store: &ClickHouse) {
         (Some(&one.marker), one.cells.as_slice())
     );
     assert_eq!(read.cells[0].sums().unwrap(), large);
+    // What another processor writes into an incarnation of its own is not seen.
+    let stray = CellRow {
+        incarnation: 71,
+        ..cell(9).with_sums(&large)
+    };
+    store
+        .write_cells(&WrittenCells {
+            marker: marker(0, 0),
+            cells: vec![stray],
+        })
+        .await
+        .unwrap();
+    assert_eq!(store.partition(3).await.unwrap(), read);
     // The next version takes its place, whoever repeats the first one later.
     let two = WrittenCells {
         marker: marker(2, 200),
@@ -288,25 +301,33 @@ async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(
-        store
-            .erasure_events("production", &erasures, &[d1])
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let listed = store.erasure_events(&[begun.id]).await.unwrap();
+    let of_d1 = listed
+        .iter()
+        .filter(|(_, environment, event)| environment == "production" && event.unit == d1);
+    assert_eq!(of_d1.count(), 1);
+    assert!(!store.is_taken_out(&begun).await.unwrap());
+    let marker = CellRow {
+        erasures: vec![begun.id],
+        erased_below: vec![500],
+        ..CellRow::marker(0, 1, 500, T0)
+    };
+    let written = WrittenCells {
+        marker,
+        cells: Vec::new(),
+    };
+    store.write_cells(&written).await.unwrap();
+    assert!(store.is_taken_out(&begun).await.unwrap());
     store.finish_erase(&begun).await.unwrap();
     store.finish_erase(&begun).await.unwrap();
     assert!(store.histories("production", &[u1]).await.unwrap().is_empty());
     let left = store.histories("production", &[d1]).await.unwrap();
-    assert!(
-        !left.is_empty()
-            && left
-                .iter()
-                .all(|row| row.event_name == "buy" && row.event_name != ERASED)
+    assert!(!left.is_empty() && left.iter().all(|row| row.event_name == "buy"));
+    assert_eq!(
+        store.erasures_of("production", &[d1]).await.unwrap(),
+        erasures,
+        "remembered for a week"
     );
-    assert!(store.erasures_of("production", &[d1]).await.unwrap().is_empty());
     assert!(
         lines(client, "SELECT experiment_id AS line FROM exposures")
             .await
@@ -324,5 +345,11 @@ async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
     .await;
     assert!(trace.is_empty(), "{trace:?}");
     let nothing = store.begin_erase("production", u1).await.unwrap();
+    // The same event, sent again, is another one.
+    let again: Vec<UnitEventRow> = rows(&event(1, "u1", "d1", r#""event_name":"buy""#), T0, 900);
+    store.insert_events(&again).await.unwrap();
+    let second = store.begin_erase("production", u1).await.unwrap();
+    assert_ne!(second.id, begun.id);
+    store.finish_erase(&second).await.unwrap();
     assert_eq!((nothing.events, nothing.touched.len()), (0, 0));
 }
