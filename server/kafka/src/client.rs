@@ -1,10 +1,7 @@
 //! The producer: idempotent, acknowledged by all replicas in sync, partitioned as Java clients do.
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::Ordering::{Relaxed, SeqCst},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -164,17 +161,16 @@ impl Producer {
 
     /// A dead producer gives way to a new one; what it had queued is reported as failed.
     pub(crate) fn revive(&self) {
-        if !self.watch.fatal.swap(false, SeqCst) {
+        let Some((_, words)) = self.current().client().fatal_error() else {
             return;
-        }
+        };
         match create(&self.config, &self.watch) {
             Ok(fresh) => {
-                tracing::warn!("Kafka declared the producer dead; a new one takes its place");
+                tracing::warn!(words, "Kafka declared the producer dead; a new one takes its place");
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
             }
             Err(error) => {
                 tracing::error!(%error, "a new producer can't be made; it will be tried again");
-                self.watch.fatal.store(true, SeqCst);
             }
         }
     }

@@ -194,6 +194,8 @@ pub(crate) fn join(
     let config = settings.client(
         &[
             ("session.timeout.ms", "30000"),
+            // A member hears with its heartbeat that partitions are to move.
+            ("heartbeat.interval.ms", "1000"),
             // A range may take long to be counted.
             ("max.poll.interval.ms", "900000"),
             ("queued.max.messages.kbytes", "32768"),

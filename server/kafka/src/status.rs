@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use rdkafka::{client::ClientContext, config::RDKafkaLogLevel, error::KafkaError, statistics::Statistics};
@@ -85,7 +85,6 @@ pub(crate) struct Watch {
     pub(crate) queue_events: AtomicU64,
     pub(crate) queue_bytes: AtomicU64,
     pub(crate) brokers_up: AtomicU32,
-    pub(crate) fatal: AtomicBool,
     last_error: Mutex<Option<String>>,
 }
 
@@ -126,12 +125,6 @@ impl ClientContext for Watching {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "Kafka");
         self.0.trouble(format!("{error}: {reason}"));
-        if matches!(
-            error.rdkafka_error_code(),
-            Some(rdkafka::types::RDKafkaErrorCode::Fatal)
-        ) {
-            self.0.fatal.store(true, Relaxed);
-        }
     }
 }
 

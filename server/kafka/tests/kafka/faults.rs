@@ -3,20 +3,21 @@
 use std::{
     fs,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
     time::Duration,
 };
 
-use evenhand_kafka::{KafkaSettings, KafkaSink, SinkSettings, SpoolSettings};
+use evenhand_kafka::{KafkaSettings, KafkaSink, Rekey, SinkSettings, SpoolSettings};
 use evenhand_pipeline::IngestError;
 
 use crate::{
     broker::{alone, read_all, runtime, shared, topics, until},
     children::{Running, acknowledged},
     events::{self, NOW, ids, ingestion, load, send},
+    fixed_ranges::{Store, count_until},
 };
 
 fn with_spool(dir: &std::path::Path) -> SinkSettings {
@@ -45,6 +46,13 @@ fn a_broker_killed_under_load_costs_no_acknowledged_event() {
     let sink = KafkaSink::open(&settings, &with_spool(dir.path())).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = runtime();
+    // All that follows works meanwhile, and goes on when the broker is back.
+    let rekey = Rekey::start(&settings).unwrap();
+    let (store, enough) = (Arc::new(Mutex::new(Store::default())), Arc::new(AtomicBool::new(false)));
+    let counting = {
+        let (store, enough, settings) = (Arc::clone(&store), Arc::clone(&enough), settings.clone());
+        thread::spawn(move || count_until(&settings, &store, &enough))
+    };
     let sending = runtime.spawn(load(ingestion(&sink), 16, 10, Arc::clone(&stop)));
     until("events arrive", 20, || sink.status().produced > 1_000);
     broker.kill();
@@ -70,6 +78,15 @@ fn a_broker_killed_under_load_costs_no_acknowledged_event() {
         lost.len(),
         sent.len()
     );
+    until("every unit's record is counted", 60, || {
+        thread::sleep(Duration::from_millis(500));
+        let units = read_all(&broker.url, &settings.units());
+        let rekeyed = ids(units.iter().map(|found| found.value.as_str()));
+        found.is_subset(&rekeyed) && store.lock().unwrap().is_complete(&broker.url, &settings.units())
+    });
+    enough.store(true, Relaxed);
+    counting.join().unwrap();
+    drop(rekey);
     let spool = sink.status().spool.unwrap();
     assert!(
         spool.appended > 500 && spool.damaged == 0 && spool.failures == 0,

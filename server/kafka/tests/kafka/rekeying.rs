@@ -39,9 +39,9 @@ fn keys(n: u64) -> Vec<String> {
 
 #[test]
 fn each_unit_of_each_event_gets_its_record_through_restarts_and_rebalances() {
-    const EVENTS: u64 = 12_000;
     let broker = shared();
-    let settings = topics(&broker.url, "rekeyed", 4);
+    let mut settings = topics(&broker.url, "rekeyed", 4);
+    settings.options.insert("heartbeat.interval.ms".into(), "200".into());
     let sink = KafkaSink::open(&settings, &SinkSettings::default()).unwrap();
     let ingestion = ingestion(&sink);
     let junk = [
@@ -56,12 +56,12 @@ fn each_unit_of_each_event_gets_its_record_through_restarts_and_rebalances() {
         .unwrap();
     let runtime = runtime();
     let produce = |numbers: std::ops::Range<u64>| {
-        for first in numbers.step_by(1_000) {
-            let body = format!("[{}]", (first..first + 1_000).map(event).collect::<Vec<_>>().join(","));
+        for first in numbers.step_by(500) {
+            let body = format!("[{}]", (first..first + 500).map(event).collect::<Vec<_>>().join(","));
             runtime.block_on(ingestion.ingest(body.as_bytes(), meta())).unwrap();
         }
     };
-    produce(0..EVENTS / 2);
+    produce(0..6_000);
     for (value, _) in junk {
         raw.send(BaseRecord::to(&settings.events()).key("k").payload(value))
             .unwrap();
@@ -72,13 +72,24 @@ fn each_unit_of_each_event_gets_its_record_through_restarts_and_rebalances() {
     until("the first has begun", 20, || first.status().read > 1_000);
     // A second one joins while the first works; then the first goes, in the middle of its work.
     let second = Rekey::start(&settings).unwrap();
-    produce(EVENTS / 2..EVENTS);
-    until("the second has a share", 30, || second.status().read > 100);
+    let mut events = 6_000;
+    until("the second has a share", 40, || {
+        produce(events..events + 500);
+        events += 500;
+        std::thread::sleep(Duration::from_millis(100));
+        second.status().read > 1_000
+    });
     drop(first);
-    until("all is read", 40, || {
+    produce(events..events + 500);
+    events += 500;
+    let mut expected: BTreeSet<(String, String)> = (0..events)
+        .flat_map(|n| keys(n).into_iter().map(move |key| (key, id(n))))
+        .collect();
+    until("all is re-keyed", 40, || {
+        std::thread::sleep(Duration::from_millis(500));
         let found = read_all(&broker.url, &settings.units());
-        let distinct: BTreeSet<_> = found.iter().map(|f| (f.key.as_str(), f.value.as_str())).collect();
-        distinct.len() >= EVENTS as usize * 2
+        let distinct: BTreeSet<_> = found.iter().map(|found| (&found.key, &found.value)).collect();
+        distinct.len() >= expected.len()
     });
     let status = second.status();
     assert_eq!((status.problem, status.failures, status.lost), (None, 0, 0));
@@ -89,9 +100,6 @@ fn each_unit_of_each_event_gets_its_record_through_restarts_and_rebalances() {
         .map(|found| found.value)
         .collect();
     let found = read_all(&broker.url, &settings.units());
-    let mut expected: BTreeSet<(String, String)> = (0..EVENTS)
-        .flat_map(|n| keys(n).into_iter().map(move |key| (key, id(n))))
-        .collect();
     for record in &found {
         assert!(
             sent.contains(&record.value),
