@@ -55,7 +55,7 @@ impl Place {
     /// Publishes so many versions; the last one's number.
     async fn publish(&self, count: u64) -> u64 {
         for _ in 0..count {
-            let kill = self.node.version() % 2 == 0;
+            let kill = self.node.version().is_multiple_of(2);
             Node::expect(self.node.turn("f", kill).await, 200);
         }
         self.node.version()
@@ -301,7 +301,7 @@ async fn no_answered_change_is_lost_when_the_server_is_killed() {
             let mut done = 0;
             let until = Instant::now() + Duration::from_millis(2500);
             while Instant::now() < until {
-                let kill = node.version() % 2 == 0;
+                let kill = node.version().is_multiple_of(2);
                 let (status, body) = node.turn("f", kill).await;
                 assert_eq!(status.as_u16(), 200, "the server was away for a moment only: {body}");
                 done += 1;
