@@ -250,7 +250,12 @@ fn config(context: &Context) -> ReplicationConfig {
 }
 
 fn tls(options: &PgConnectOptions, parameters: &HashMap<String, String>) -> TlsConfig {
-    let path = |name: &str| parameters.get(name).map(Into::into);
+    // The options write a path with this before it.
+    let path = |name: &str| {
+        parameters
+            .get(name)
+            .map(|path| path.strip_prefix("file: ").unwrap_or(path).into())
+    };
     TlsConfig {
         mode: match options.get_ssl_mode() {
             PgSslMode::Disable => SslMode::Disable,
@@ -260,7 +265,8 @@ fn tls(options: &PgConnectOptions, parameters: &HashMap<String, String>) -> TlsC
             PgSslMode::VerifyFull => SslMode::VerifyFull,
         },
         ca_pem_path: path("sslrootcert"),
-        sni_hostname: None,
+        // Said outright, because addresses are taken so only; their certificates name them, too.
+        sni_hostname: Some(options.get_host().to_owned()),
         client_cert_pem_path: path("sslcert"),
         client_key_pem_path: path("sslkey"),
     }
@@ -271,6 +277,10 @@ fn refused(context: &Context, error: &PgWireError) -> Trouble {
     let text = error.to_string();
     if text.contains("SQLSTATE 55006") {
         return Trouble::Held;
+    }
+    // Files of certificates that can't be read, and the like: no other attempt mends that.
+    if error.is_tls() && text.contains("TLS config error") {
+        return Trouble::NotPermitted(format!("{}: {text}", context.place));
     }
     if text.contains("SQLSTATE 42501") {
         return Trouble::NotPermitted(slot::not_permitted(context, &text));

@@ -95,6 +95,8 @@ pub(super) async fn prepare(context: &Context) -> Result<(), Trouble> {
             "the server gave its log up (wal_status is `lost`): it was read too slowly for max_slot_wal_keep_size"
                 .into(),
         )),
+        // Asked instead of tried: a start that is refused stands in the server's log.
+        Some(status) if status.active => Err(Trouble::Held),
         Some(_) => Ok(()),
     }
 }
