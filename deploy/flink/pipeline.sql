@@ -129,26 +129,28 @@ FROM catalog_newest
 WHERE definition <> '';
 
 -- All units of an experiment meet the same few rows of the catalog. Each row is kept sixteen times, and a unit meets the copy of its
--- own number, so that an experiment's units are spread over sixteen keys instead of lying on one.
-CREATE TEMPORARY VIEW sent_names AS
+-- own number, so that an experiment's units are spread over sixteen keys instead of lying on one. (The empty piece of a column makes
+-- a list depend on its row: an independent one would be joined on a single task.)
+CREATE TEMPORARY VIEW phase_names AS
 SELECT p.environment, p.experiment, p.phase, p.unit_type, n.sent, s.spread, JSON_QUERY(p.definition, '$.variations') AS variations
 FROM phases AS p
 CROSS JOIN UNNEST(JSON_QUERY(p.definition, '$.names' RETURNING ARRAY<STRING>)) AS n (sent)
 CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15', ',')) AS s (spread);
 
+-- An aggregate of single rows: it keeps what did not change from being taken back and put in again, with all that was joined to it,
+-- whenever anything in a phase's definition changes.
+CREATE TEMPORARY VIEW sent_names AS
+SELECT /*+ STATE_TTL('phase_names' = '0 s') */ environment, experiment, phase, unit_type, sent, spread, MAX(variations) AS variations
+FROM phase_names
+GROUP BY environment, experiment, phase, unit_type, sent, spread;
+
 -- What a metric measures: its value, and where it has one its paired value (a ratio's denominator, or the time before the exposure).
 -- Metric '' is the unit itself: it names no event, so its value is 0.
-CREATE TEMPORARY VIEW metric_parts AS
+CREATE TEMPORARY VIEW phase_metrics AS
 SELECT
-  environment, experiment, phase, spread, metric, part,
+  environment, experiment, phase, spread, metric, part, measure,
   LPAD(COALESCE(JSON_VALUE(spec, '$.value.most'), '9223372036854775807'), 19, '0')
-    || LPAD(COALESCE(JSON_VALUE(spec, '$.pair.most'), '9223372036854775807'), 19, '0') AS caps,
-  JSON_VALUE(measure, '$.event_name') AS event_name,
-  JSON_VALUE(measure, '$.adds') AS adds,
-  JSON_VALUE(measure, '$.path') AS number_path,
-  JSON_QUERY(measure, '$.filters' RETURNING ARRAY<STRING>) AS filters,
-  CAST(JSON_VALUE(measure, '$.from_ms') AS BIGINT) AS from_ms,
-  CAST(JSON_VALUE(measure, '$.to_ms') AS BIGINT) AS to_ms
+    || LPAD(COALESCE(JSON_VALUE(spec, '$.pair.most'), '9223372036854775807'), 19, '0') AS caps
 FROM (
   SELECT p.environment, p.experiment, p.phase, s.spread, JSON_VALUE(m.spec, '$.id') AS metric, t.part, m.spec,
     CASE t.part WHEN 'value' THEN JSON_QUERY(m.spec, '$.value') ELSE JSON_QUERY(m.spec, '$.pair') END AS measure
@@ -158,6 +160,22 @@ FROM (
   CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15', ',')) AS s (spread)
 )
 WHERE measure IS NOT NULL;
+
+CREATE TEMPORARY VIEW metric_parts AS
+SELECT
+  environment, experiment, phase, spread, metric, part, caps,
+  JSON_VALUE(measure, '$.event_name') AS event_name,
+  JSON_VALUE(measure, '$.adds') AS adds,
+  JSON_VALUE(measure, '$.path') AS number_path,
+  JSON_QUERY(measure, '$.filters' RETURNING ARRAY<STRING>) AS filters,
+  CAST(JSON_VALUE(measure, '$.from_ms') AS BIGINT) AS from_ms,
+  CAST(JSON_VALUE(measure, '$.to_ms') AS BIGINT) AS to_ms
+FROM (
+  SELECT /*+ STATE_TTL('phase_metrics' = '0 s') */
+    environment, experiment, phase, spread, metric, part, MAX(measure) AS measure, MAX(caps) AS caps
+  FROM phase_metrics
+  GROUP BY environment, experiment, phase, spread, metric, part
+);
 
 -- ---- events ----
 

@@ -31,14 +31,14 @@ def metric(named: str, definition: dict, by_id: dict[str, dict]) -> dict:
     return made | ({"pair": measure(definition, -before, 0)} if before else {})
 
 
-def record(environment: str, phase: dict, version: int) -> tuple[str, bytes]:
-    """Key and value."""
+def record(environment: str, phase: dict, version: int, gone: bool = False) -> tuple[str, bytes]:
+    """Key and value; with `gone`, that the phase is no longer there."""
     by_id = {entry["id"]: entry["definition"] for entry in phase["metrics"]}
     definition = {
         "unit_type": phase["unit_type"], "names": [phase["id"], *phase["aliases"]],
         "variations": {alias: variation["id"] for variation in phase["variations"] for alias in variation["aliases"]},
         "metrics": [metric(entry["id"], entry["definition"], by_id) for entry in phase["metrics"]]}
-    value = {"definition": definition, "environment": environment, "experiment": phase["id"], "phase": phase["phase"], "version": version}
+    value = {"definition": None if gone else definition, "environment": environment, "experiment": phase["id"], "phase": phase["phase"], "version": version}
     return f"{environment}/{phase['id']}/{phase['phase']}", json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

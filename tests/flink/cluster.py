@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "servers"))
 from servers import CACHE, free_port, required  # noqa: E402
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 SLOTS = 2
 # What flink's own scripts pass to Java 17: Kryo and RocksDB look into the JDK.
 OPENED = ("java.base/java.lang", "java.base/java.net", "java.base/java.io", "java.base/java.nio", "java.base/sun.nio.ch", "java.base/java.lang.reflect",
@@ -23,6 +23,8 @@ QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LOGGING = """status=error
 rootLogger.level=WARN
 rootLogger.appenderRef.out.ref=OUT
+logger.metrics.name=org.apache.flink.metrics.MetricGroup
+logger.metrics.level=ERROR
 logger.checkpoints.name=org.apache.flink.runtime.checkpoint
 logger.checkpoints.level=INFO
 appender.out.type=Console
