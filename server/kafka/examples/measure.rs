@@ -1,4 +1,5 @@
-//! Measures the log in Kafka against one broker on this machine: `cargo run --release -p evenhand-kafka --example measure [SECONDS]`.
+//! Measures the log in Kafka against one broker on this machine: `cargo run --release -p evenhand-kafka --example measure [SECONDS
+//! [SETTING=VALUE …]]`, the settings being librdkafka's.
 
 use std::{
     fs,
@@ -114,6 +115,10 @@ fn main() {
     for compression in ["lz4", "zstd"] {
         let mut settings = KafkaSettings::new(&broker.url);
         settings.prefix = compression.into();
+        for argument in std::env::args().skip(2) {
+            let (name, value) = argument.split_once('=').expect("SETTING=VALUE");
+            settings.options.insert(name.into(), value.into());
+        }
         let topics = TopicSettings {
             partitions: 4,
             replication: 1,
