@@ -119,7 +119,7 @@ fn first_start(writer: &mut Writer) -> Result<()> {
         .map(|(key, text)| (key.kind.as_str(), text.as_str()))
         .collect();
     let text = serde_json::to_vec_pretty(&texts).map_err(|error| ManageError::Store(error.to_string()))?;
-    let unnamed = keys_file.with_extension(format!("unstored-{}", random_text(8)));
+    let unnamed = keys_file.with_file_name(format!("keys-{}.unstored", random_text(8)));
     secrets::write(&unnamed, &text)?;
     let deed = Deed {
         actor: "system".into(),

@@ -17,8 +17,9 @@ use crate::state::PublishState;
 use crate::store::audit::{AuditEntry, AuditRecord, ChainHead};
 use crate::store::{CHAIN_MOVED, Commit, DefinitionStore, Loaded, ManifestVersion};
 
-/// How often a change is made again because another node stored one first.
-const ATTEMPTS: usize = 10;
+/// How often a change is made again because another node stored one first. Who lost must load before it tries again, which whoever won need not: against one
+/// that imports without a pause it takes some attempts.
+const ATTEMPTS: usize = 40;
 
 /// Who does what to what: the heading of an audit record.
 #[derive(Debug, Clone)]
