@@ -64,7 +64,7 @@ class Generator:
     def _properties(self) -> dict:
         draw = self.draw
         amount = draw.choice([1, 2.5, 19.99, -3, 1234.123456, 0.1, 1.2345675, "5", True, 1e21, [1], 9007199254.740993, 4503599627.370497, 9223372036854, 9223372036855])
-        properties = {"amount": amount, "plan": draw.choice(["pro", "pro", "free", 1]), "tier": draw.choice([1, 1, 2, "1", 1.5]), "trial": draw.choice([False, False, True, "false"]),
+        properties = {"amount": amount, "plan": draw.choice(["pro", "pro", "free", 1]), "tier": draw.choice([1, 1, 2, "1", 1.5, True]), "trial": draw.choice([False, False, True, "false", 0]),
                       "pages": draw.choice([1, 2, 3, 0.5]), "o'clo\\ck": draw.choice([7, 0.25]), "a.b": draw.choice(['x"y', "x"]), "deep": {"plan": "pro", "Zürich": [1, {"k": None}]}}
         return {name: value for name, value in properties.items() if draw.random() < 0.9}
 
@@ -73,7 +73,9 @@ class Generator:
         if client:
             named, variation = self.aliases[named], self.aliases.get(f"{named}/{variation}", variation)
         more = {"experiment_id": named, "variation_id": variation}
-        more |= {"unit": experiment["unit"]} if experiment["unit"] != "user_id" else {}
+        # Now and then of another unit than the experiment's: no exposure of it.
+        kind = experiment["unit"] if self.draw.random() > 0.02 else self.draw.choice(list(units))
+        more |= {"unit": kind} if kind != "user_id" else {}
         more |= ({"epoch": epoch} if epoch > 1 else {}) | ({"phase": phase} if phase > 1 else {}) | ({"reason": reason} if reason else {})
         return Record(self._event("$exposure", time, units, **more), "client" if client else "server")
 
@@ -107,6 +109,10 @@ class Generator:
                     found.append((time + (SPAN if late else 0), record))
         for _ in range(draw.choice([0, 1, 2, 3, 5])):
             time = self.start + draw.randrange(SPAN)
+            if found and draw.random() < 0.3:
+                # At the edges of windows and pre-periods, to the millisecond.
+                time = found[0][1].time + draw.choice([0, -1, HOUR, 6 * HOUR, DAY, 2 * DAY, 3 * DAY, -DAY, -2 * DAY, 2 * DAY - 1, 3 * DAY - 1])
+                time = min(max(time, self.start), self.start + SPAN)
             some = {kind: unit for kind, unit in units.items() if draw.random() < 0.8} or units
             more = {"properties": properties} if (properties := self._properties()) and draw.random() < 0.9 else {}
             more |= {"value": self._value()} if draw.random() < 0.9 else {}
