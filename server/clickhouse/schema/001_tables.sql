@@ -122,7 +122,7 @@ ENGINE = Distributed({cluster}, currentDatabase(), cells{local}, partition);
 
 -- Erasures on their way: the events that go, for each unit that has a row of them. The row whose unit is zeros is written last: without it
 -- an erasure has not begun. They stay for a week: what a processor that hung inserts late is still known to be gone.
-CREATE TABLE IF NOT EXISTS erasures{on_cluster}
+CREATE TABLE IF NOT EXISTS erasures{local}{on_cluster}
 (
     environment LowCardinality(String),
     erasure     FixedString(16),
@@ -134,3 +134,7 @@ CREATE TABLE IF NOT EXISTS erasures{on_cluster}
 ENGINE = {replicated}ReplacingMergeTree
 ORDER BY (environment, erasure, unit, event_id, time)
 TTL toDateTime(started_at) + INTERVAL 7 DAY;
+
+-- cluster only
+CREATE TABLE IF NOT EXISTS erasures{on_cluster} AS erasures{local}
+ENGINE = Distributed({cluster}, currentDatabase(), erasures{local}, sipHash64(erasure));

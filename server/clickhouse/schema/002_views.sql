@@ -89,7 +89,7 @@ FROM
         cells.standing AS stands, sum(cells.n) AS units, sum(cells.sum) AS x, sum(cells.sum_sq) AS xx, sum(cells.pair_sum) AS y,
         sum(cells.pair_sum_sq) AS yy, sum(cells.pair_cross) AS xy
     FROM cells FINAL
-    WHERE target != 0 AND (partition, target, incarnation) IN (SELECT partition, known, lives FROM markers)
+    WHERE target != 0 AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
     GROUP BY of, experiment, phase, epoch, variation, metric, of_target, kind, stands
 )
 WHERE units != 0;

@@ -20,7 +20,9 @@ impl ClickHouse {
             client: self.client.clone().with_database("default"),
             ..self.clone()
         };
-        let found: Vec<Version> = outside.fetch("asking for the version", "SELECT version() AS version").await?;
+        let found: Vec<Version> = outside
+            .fetch("asking for the version", "SELECT version() AS version")
+            .await?;
         Ok(found.into_iter().next().map(|row| row.version).unwrap_or_default())
     }
 
@@ -33,7 +35,10 @@ impl ClickHouse {
             Some(cluster) => ("_local", format!(" ON CLUSTER `{cluster}`")),
             None => ("", String::new()),
         };
-        self.execute("emptying the aggregates", &format!("TRUNCATE TABLE IF EXISTS cells{local}{on_cluster}"))
-            .await
+        self.execute(
+            "emptying the aggregates",
+            &format!("TRUNCATE TABLE IF EXISTS cells{local}{on_cluster}"),
+        )
+        .await
     }
 }

@@ -212,7 +212,7 @@ impl ClickHouse {
         for some in of.chunks(AT_ONCE) {
             let sql = format!(
                 "SELECT DISTINCT erasure FROM erasures WHERE environment = {0} AND unit IN ({1})
-                   AND erasure IN (SELECT erasure FROM erasures WHERE environment = {0} AND unit = toFixedString({2}, 16))",
+                   AND erasure GLOBAL IN (SELECT erasure FROM erasures WHERE environment = {0} AND unit = toFixedString({2}, 16))",
                 literal(environment),
                 units(some),
                 bytes(&NOBODY.0)
