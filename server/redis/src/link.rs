@@ -11,6 +11,7 @@ use redis::{
 use redis::{PushInfo, RedisError, ScriptInvocation, TlsCertificates};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 use crate::error::CacheError;
 
@@ -89,7 +90,16 @@ impl Link {
         info = info.set_redis_settings(settings);
         let address = match info.addr() {
             ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
-            ConnectionAddr::TcpTls { host, port, .. } => format!("{host}:{port} (TLS)"),
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                // Two are compiled in, and rustls panics rather than choose.
+                if CryptoProvider::get_default().is_none() {
+                    return Err(CacheError::Settings(
+                        "TLS needs the process to have chosen a cryptography provider before: this program does not"
+                            .into(),
+                    ));
+                }
+                format!("{host}:{port} (TLS)")
+            }
             other => other.to_string(),
         };
         let unusable =
@@ -126,15 +136,30 @@ impl Link {
         self.born.elapsed().as_secs_f64() - contact as f64 / 1_000.0
     }
 
-    /// Sends one command.
+    /// Sends one command that may be sent twice: a connection that broke while nobody used it is noticed by the first who does, and they try once more.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CacheError> {
+        match self.ask_once(command).await {
+            Err(CacheError::Unreachable { .. }) => self.ask_once(command).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CacheError> {
         let mut connection = self.connection().await?;
         let answer = timeout(self.answer_timeout, command.query_async(&mut connection)).await;
         self.judged(answer).await
     }
 
-    /// Runs a script, which is uploaded when Redis does not know it.
+    /// Runs a script that may run twice, as [`Link::ask`]. It is uploaded when Redis does not know it.
     pub async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, CacheError> {
+        match self.run_once(script).await {
+            Err(CacheError::Unreachable { .. }) => self.run_once(script).await,
+            answer => answer,
+        }
+    }
+
+    /// Runs a script at most once: when the connection breaks, nobody knows whether it did.
+    pub async fn run_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, CacheError> {
         let mut connection = self.connection().await?;
         let answer = timeout(self.answer_timeout, script.invoke_async(&mut connection)).await;
         self.judged(answer).await
