@@ -4,6 +4,8 @@
 -- be inserted any number of times; of equal ones the row of the least offset is kept, because `version` falls as the offset rises.
 -- Records of one event id that differ in time or bytes are different facts and all stay: which one counts is decided by who reads.
 --
+-- index_granularity: 20, 200 and 2,000 of 200,000 units (2 million rows, two busy cores) took 22, 101 and 346 ms with 8,192; 13, 67 and
+-- 303 ms with 512; 11, 82 and 281 ms with 128, whose index takes four times the memory of 512.
 -- One partition a month: a look at one unit asks every part of every partition once, and a year of days would be 365 of them.
 CREATE TABLE IF NOT EXISTS unit_events{local}{on_cluster}
 (
