@@ -104,8 +104,8 @@ def joined(world: World, collector: Collector) -> None:
         below = {(by_id[span.parent_span_id].name, span.name) for span in collector.spans if span.parent_span_id in by_id}
         ingests = [{a.key: a.value.int_value for a in span.attributes} for span in collector.spans if span.name == "ingest"]
         resources, traces = collector.resources, {span.trace_id.hex() for span in collector.spans}
-    expected = {("GET /v1/assignments", "evaluate"), ("evenhand.v1.AssignmentService/Get", "evaluate"), ("POST /v1/events", "ingest"), ("evenhand.v1.EventService/Publish", "ingest")}
-    world.check(expected <= below, "request → evaluate, request → ingest", below)
+    expected = {("GET /v1/assignments", "evaluate"), ("evenhand.v1.AssignmentService/Get", "evaluate"), ("POST /v1/events", "ingest"), ("evenhand.v1.EventService/Publish", "ingest"), ("ingest", "log")}
+    world.check(expected <= below, "request → evaluate, request → ingest → log", below)
     world.check({(3, 1), (1, 0)} <= {(i.get("accepted"), i.get("rejected")) for i in ingests}, "an ingest says how many events were taken", ingests)
     world.check(all(r["service.name"] == "shop-experiments" and r["service.version"] for r in resources), "the service is named", resources)
     world.equal(traces, {TRACE}, "what the caller does not sample is not traced")

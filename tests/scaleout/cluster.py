@@ -30,12 +30,16 @@ class Node:
         self.log_path = self.directory / "log"
         self.process: subprocess.Popen | None = None
         self.connection = Connection(self.port)
+        # Engines that this node is not given.
+        self.without: tuple[str, ...] = ()
+        # Of a node in another network namespace: where it listens, and what its command begins with.
+        self.host, self.inside = "127.0.0.1", ()
 
     def start(self, ready: bool = True) -> "Node":
         (self.directory / "evenhand.toml").write_text(self.cluster.configuration(self) + self.sections)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [self.cluster.binary, self.role, "--config", str(self.directory / "evenhand.toml")],
+                [*self.inside, self.cluster.binary, self.role, "--config", str(self.directory / "evenhand.toml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.cluster.environment})
         if ready:
             self.wait_ready()
@@ -110,7 +114,7 @@ class Node:
 class Cluster:
     """Starts the servers that are asked for; nodes are added with `serve` and `process`."""
 
-    def __init__(self, directory: Path, kinds: tuple[type[Server], ...] = (Postgres, Redis, Kafka, ClickHouse), partitions: int = 4):
+    def __init__(self, directory: Path, kinds: tuple[type[Server], ...] = (Postgres, Redis, Kafka, ClickHouse), partitions: int = 4, host: str = "127.0.0.1"):
         self.directory, self.partitions = directory, partitions
         directory.chmod(0o711)
         self.binary = server_command(None)[0]
@@ -121,7 +125,7 @@ class Cluster:
         self.servers: dict[str, Server] = {}
         try:
             for kind in kinds:
-                self.servers[kind.name] = kind(directory).start()
+                self.servers[kind.name] = kind(directory, host).start()
         except BaseException:
             self.close()
             raise
@@ -142,20 +146,22 @@ class Cluster:
 
     def configuration(self, node: Node) -> str:
         sections = [
-            f'data_dir = "{node.directory}/data"', f'listen = "127.0.0.1:{node.port}"',
+            f'data_dir = "{node.directory}/data"', f'listen = "{node.host}:{node.port}"',
             f'pseudonym_key_file = "{self.secrets}/pseudonym.key"', "store_plain_unit_ids = true"]
-        if "postgres" in self.servers:
+        given = {name: server for name, server in self.servers.items() if name not in node.without}
+        if "postgres" in given:
             sections.append(f'[definitions]\npostgres = "{self.servers["postgres"].url}"\nsigning_keys_file = "{self.secrets}/signing-keys.json"\nadmin_token_file = "{self.secrets}/admin-token"')
-        if "redis" in self.servers:
+        if "redis" in given:
             sections.append(f'[cache]\nredis = "{self.servers["redis"].url}"')
-        if "kafka" in self.servers:
+        if "kafka" in given:
             sections.append(f'[events]\nkafka = "{self.servers["kafka"].url}"\npartitions = {self.partitions}\nreplication = 1\nspool_bytes = 67108864')
-        if "clickhouse" in self.servers:
+        if "clickhouse" in given:
             sections.append(f'[analytics]\nclickhouse = "{self.servers["clickhouse"].url}"')
         return "\n".join(sections) + "\n"
 
-    def serve(self, name: str, sections: str = "", ready: bool = True) -> Node:
+    def serve(self, name: str, sections: str = "", ready: bool = True, without: tuple[str, ...] = ()) -> Node:
         node = self.nodes[name] = Node(self, name, "serve", sections)
+        node.without = without
         return node.start(ready)
 
     def process(self, name: str, sections: str = "") -> Node:

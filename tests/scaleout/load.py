@@ -27,6 +27,8 @@ class Senders:
     stopping: bool = False
 
     def __post_init__(self) -> None:
+        # Users of its own: another sender may give them another variation.
+        self.name = uuid.uuid4().hex[:8]
         self.lock = threading.Lock()
         self.running = [threading.Thread(target=self._send, args=(number,), daemon=True) for number in range(self.threads)]
         for thread in self.running:
@@ -42,7 +44,7 @@ class Senders:
             batch, now = [], time.time_ns() // 1_000_000
             for _ in range(EVENTS_IN_BATCH // 2):
                 person += 1
-                user = f"s{number}-{person}"
+                user = f"s{self.name}-{number}-{person}"
                 variation = ("control", "treatment")[person & 1]
                 batch.append({"event_id": new_id(now), "event_name": "$exposure", "timestamp": now - 2, "user_id": user, "experiment_id": self.experiment, "variation_id": variation, "reason": "SPLIT"})
                 batch.append({"event_id": new_id(now), "event_name": "purchase", "timestamp": now - 1, "user_id": user, "value": "1.25"})

@@ -22,6 +22,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError as ClientError,
+    types::RDKafkaErrorCode,
 };
 
 use crate::{
@@ -141,7 +142,12 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        // To have read everything is no trouble.
+        if !matches!(error, ClientError::PartitionEOF(_))
+            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF)
+        {
+            tracing::warn!(%error, reason, "Kafka");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod dead;
 mod delivery;
 mod error;
 mod group;
+mod lag;
 mod offsets;
 mod ranges;
 mod record;
@@ -27,6 +28,7 @@ mod units;
 
 pub use dead::DeadReason;
 pub use error::KafkaError;
+pub use lag::{GroupLag, LagReader};
 pub use offsets::{Rewind, rewind};
 pub use ranges::{Committed, Finished, PartitionLag, Range, RangeConsumer, RangeLimits, RangeRecord};
 pub use record::{EventRecord, RecordError, UnitValue};

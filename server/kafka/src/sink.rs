@@ -16,7 +16,9 @@ use std::{
 use evenhand_pipeline::{
     IngestError,
     log::{Appending, EventSink, NewBatch, record as log_record},
+    trace,
 };
+use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::{
     client::{MESSAGE_TIMEOUT, NotQueued, Producer},
@@ -211,13 +213,20 @@ impl Inner {
     /// Resolves when all records of the batch are acknowledged.
     async fn send(&self, environment: &str, batch: &NewBatch) -> Result<(), NotSent> {
         let delivery = Delivery::new();
+        // The trace of the request goes on where its events are processed.
+        let headers = trace::traceparent().map(|value| {
+            OwnedHeaders::new().insert(Header {
+                key: "traceparent",
+                value: Some(&value),
+            })
+        });
         for (index, event) in log_record::read(&batch.records).enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
             let (key, value) = prepare(environment, batch, event).map_err(NotSent::Failed)?;
             self.producer
-                .send(&delivery, &self.topic, key.as_bytes(), &value, None, None)
+                .send(&delivery, &self.topic, key.as_bytes(), &value, headers.clone(), None)
                 .map_err(|not_queued| match not_queued {
                     NotQueued::Full => NotSent::Full,
                     NotQueued::Refused(words) | NotQueued::Other(words) => NotSent::Failed(words),

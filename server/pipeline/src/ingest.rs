@@ -12,6 +12,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use evenhand_core::event::{Event, EventError, EventErrorCode, EventId, MAX_NAME_BYTES};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 pub use clock::{MAX_AGE_MS, check_age, effective_time_ms};
 pub use pseudonym::Pseudonymiser;
@@ -20,6 +21,7 @@ use crate::{
     counters::{Counters, Gauges},
     log::{EventSink, NewBatch, record},
     process::now_ms,
+    trace,
 };
 
 /// Bytes of a request body, as unpacked.
@@ -227,7 +229,8 @@ impl Ingestion {
             count: u32::try_from(outcome.accepted).unwrap_or(u32::MAX),
             records,
         };
-        if let Err(error) = self.sink.append(batch).await {
+        let logging = tracing::trace_span!(target: trace::TARGET, "log", events = i64::from(batch.count));
+        if let Err(error) = self.sink.append(batch).instrument(logging).await {
             self.count_refusal(&error, outcome.accepted as u64);
             return Err(error);
         }

@@ -22,6 +22,7 @@ mod memory;
 pub mod process;
 pub mod results;
 mod sql;
+pub mod trace;
 
 use std::{
     path::{Path, PathBuf},

@@ -48,7 +48,7 @@ fn fill(events: u64, units: u64) -> InMemoryLog {
         // A fixed scramble instead of chance: the same events in every run.
         let user = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % units;
         let rest = if n % 10 == 0 {
-            let variation = if user % 2 == 0 { "control" } else { "treatment" };
+            let variation = if user.is_multiple_of(2) { "control" } else { "treatment" };
             format!(r#""event_name":"$exposure","experiment_id":"exp","variation_id":"{variation}","reason":"SPLIT""#)
         } else {
             format!(

@@ -37,7 +37,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn new() -> Measured {
+    /// Nothing yet.
+    pub fn new() -> Measured {
         let latency = Histogram::new_with_bounds(1, 60_000_000, 3)
             .expect("bounds and digits are constants within the crate's range");
         Measured {
@@ -65,7 +66,8 @@ impl Measured {
         self.latency.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
-    fn note(&mut self, since: Instant, answer: (u16, Option<String>), expected: u16, weight: u64) {
+    /// One answer: its status, and its body if it was not the expected one.
+    pub fn note(&mut self, since: Instant, answer: (u16, Option<String>), expected: u16, weight: u64) {
         self.requests += 1;
         self.latency.saturating_record(since.elapsed().as_micros() as u64);
         if answer.0 == expected {

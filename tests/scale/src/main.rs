@@ -10,6 +10,7 @@ mod report;
 mod scenario;
 mod workspace;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process::{Server, free_port};
 use crate::report::Report;
-use crate::scenario::{Bench, Size, assignments, freshness, ingestion};
+use crate::scenario::{Bench, Size, assignments, calls, freshness, ingestion};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -69,6 +70,7 @@ struct Run {
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Scenario {
     Assign,
+    Grpc,
     Fresh,
     Ingest,
 }
@@ -140,7 +142,8 @@ async fn scenarios(arguments: &Run) -> Result<bool, String> {
         .tempdir()
         .map_err(|e| e.to_string())?;
     let mut report = Report::default();
-    let mut server = start_server(&arguments.server, base.path()).await?;
+    let grpc = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().map_err(|e| e.to_string())?));
+    let mut server = start_server(&arguments.server, base.path(), grpc).await?;
     let workspace = Workspace::create(&server, &base.path().join("data")).await?;
     report.number(
         "workspace of 200 experiments: seconds to make",
@@ -157,6 +160,9 @@ async fn scenarios(arguments: &Run) -> Result<bool, String> {
     if wanted(Scenario::Assign) {
         assignments(&mut bench, base.path()).await?;
     }
+    if wanted(Scenario::Grpc) {
+        calls(&mut bench, grpc).await?;
+    }
     if wanted(Scenario::Fresh) {
         freshness(&mut bench).await?;
     }
@@ -167,11 +173,21 @@ async fn scenarios(arguments: &Run) -> Result<bool, String> {
     finish(arguments, &size, &report, started)
 }
 
-async fn start_server(program: &Path, base: &Path) -> Result<Server, String> {
+async fn start_server(program: &Path, base: &Path, grpc: SocketAddr) -> Result<Server, String> {
     let port = free_port().map_err(|e| e.to_string())?;
     let data = base.join("data").to_string_lossy().into_owned();
     let listen = format!("127.0.0.1:{port}");
-    let arguments = ["serve", "--data-dir", &data, "--listen", &listen].map(str::to_owned);
+    let grpc = grpc.to_string();
+    let arguments = [
+        "serve",
+        "--data-dir",
+        &data,
+        "--listen",
+        &listen,
+        "--grpc-listen",
+        &grpc,
+    ]
+    .map(str::to_owned);
     Server::start(program, &arguments, port, "/readyz", base.join("server.log")).await
 }
 

@@ -42,7 +42,11 @@ impl Server {
         let mut line = String::new();
         answers.read_line(&mut line).expect("it answers");
         let mut words = line.trim().splitn(3, ' ');
-        match (words.next(), words.next().and_then(|port| port.parse().ok()), words.next()) {
+        match (
+            words.next(),
+            words.next().and_then(|port| port.parse().ok()),
+            words.next(),
+        ) {
             (Some("ready"), Some(port), Some(url)) => Self {
                 child,
                 commands,
@@ -57,7 +61,9 @@ impl Server {
 
     fn ask(&mut self, command: &str) {
         let input = self.commands.as_mut().expect("it runs");
-        writeln!(input, "{command}").and_then(|()| input.flush()).expect("it takes commands");
+        writeln!(input, "{command}")
+            .and_then(|()| input.flush())
+            .expect("it takes commands");
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("it answers");
         assert!(line.trim() == "ok", "{command}: {}", line.trim().replace(" | ", "\n"));

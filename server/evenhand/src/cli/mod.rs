@@ -1,15 +1,19 @@
 //! The commands. Each is one file; what they share is the core, never a second implementation.
 
+mod check;
 pub mod connect;
 mod demo;
 mod erase;
 mod evaluate;
 mod events;
 mod manifest_file;
+mod process;
+mod process_series;
 mod results;
 mod serve;
 mod simulate;
 mod sql;
+mod stop;
 mod validate;
 
 use std::process::ExitCode;
@@ -28,6 +32,10 @@ pub struct Arguments {
 enum Command {
     /// Run the platform: management, assignments, ingestion, results
     Serve(serve::Serve),
+    /// Bring events from Kafka into ClickHouse (beyond one machine)
+    Process(process::Process),
+    /// Try every connection that the configuration names, and say in words what is wrong
+    Check(check::Check),
     /// Decide one flag, or all, for one context, from a manifest file
     Evaluate(evaluate::Evaluate),
     /// Show every rule, step and condition that led to a decision
@@ -55,6 +63,8 @@ enum Command {
 pub fn run(arguments: Arguments) -> Result<ExitCode, String> {
     match arguments.command {
         Command::Serve(c) => c.run(),
+        Command::Process(c) => c.run(),
+        Command::Check(c) => c.run(),
         Command::Evaluate(c) => c.run(),
         Command::Explain(c) => c.run(),
         Command::Validate(c) => c.run(),

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use evenhand_manage::{ADMIN_TOKEN_FILE, KEYS_FILE, Manage, ManageConfig};
+use evenhand_manage::{ADMIN_TOKEN_FILE, KEYS_FILE, Manage};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::connect::Client;
+use super::stop::StopSignals;
 use crate::config::Config;
 use crate::demo;
 use crate::durable_dir;
 use crate::grpc;
 use crate::http::{self, App, ConnectionLimits};
+use crate::node::Node;
 use crate::platform::Platform;
 use crate::telemetry::{self, Telemetry};
 
@@ -97,18 +98,21 @@ impl Serve {
 
 async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Result<(), String> {
     let mut stop = StopSignals::listen()?;
-    let opening = config.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&opening))
-        .await
-        .map_err(|e| format!("opening the stores: {e}"))?;
-    let (manage, platform) = opened?;
+    let (opening, runtime) = (config.clone(), tokio::runtime::Handle::current());
+    let opened = tokio::task::spawn_blocking(move || {
+        // What it starts runs on here.
+        let _inside = runtime.enter();
+        open(&opening)
+    });
+    let (node, platform) = opened.await.map_err(|e| format!("opening the stores: {e}"))??;
+    let manage = Arc::clone(&node.manage);
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
     let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
     let grpc = grpc::Listening::of(&config.grpc).await?;
     follow_definitions(&manage, &platform);
-    let app = App::new(Arc::clone(&manage), platform, config.clone());
+    let app = App::new(node, platform, config.clone());
     telemetry.export_metrics(&app);
     let service = http::service(app.clone());
     let dir = &config.data_dir;
@@ -116,8 +120,16 @@ async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Resu
     if let Some(address) = grpc.as_ref().and_then(grpc::Listening::address) {
         println!("  gRPC         {address}");
     }
-    println!("  admin token  {}", dir.join(ADMIN_TOKEN_FILE).display());
-    println!("  API keys     {}", dir.join(KEYS_FILE).display());
+    let token = config
+        .definitions
+        .admin_token_file
+        .clone()
+        .unwrap_or_else(|| dir.join(ADMIN_TOKEN_FILE));
+    println!("  admin token  {}", token.display());
+    // Written by the node that made the installation.
+    if dir.join(KEYS_FILE).exists() {
+        println!("  API keys     {}", dir.join(KEYS_FILE).display());
+    }
     println!("  management   http://{address}/api/openapi.json");
     if let Some(visitors) = demo {
         let base = format!("http://{address}");
@@ -155,14 +167,14 @@ async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Resu
     Ok(())
 }
 
-fn open(config: &Config) -> Result<(Arc<Manage>, Arc<Platform>), String> {
+fn open(config: &Config) -> Result<(Node, Arc<Platform>), String> {
     durable_dir::create(&config.data_dir)?;
     if let Some(secrets) = config.pseudonym_key_path().parent() {
         durable_dir::create(secrets)?;
     }
-    let manage = Manage::open(&config.data_dir, ManageConfig::default()).map_err(|e| e.to_string())?;
-    let platform = Platform::open(Arc::clone(&manage), config.clone())?;
-    Ok((manage, Arc::new(platform)))
+    let node = Node::open(config)?;
+    let platform = Platform::open(Arc::clone(&node.manage), config.clone())?;
+    Ok((node, Arc::new(platform)))
 }
 
 /// Every change of definitions reaches the pipelines.
@@ -193,28 +205,4 @@ fn run_demo(base: &str, dir: &std::path::Path, visitors: u32) -> Result<(), Stri
         demo::live::EXPERIMENT
     );
     demo::live::visitors_forever(base, key, visitors)
-}
-
-/// The signals that end the process. Made before anybody can know that it runs: a signal that comes while its listener is being set up is
-/// neither fatal nor heard (seen: a SIGTERM right after the first answer left the process running for good).
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> Result<StopSignals, String> {
-        let listen = |kind| signal(kind).map_err(|e| format!("can't listen for the signals that end the process: {e}"));
-        Ok(StopSignals {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

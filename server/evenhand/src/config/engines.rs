@@ -13,15 +13,17 @@ use super::secret::{self, Secret};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feed {
-    /// Logical replication: needs `wal_level = logical` and the right to replicate.
+    /// Logical replication where it is permitted, else `LISTEN`/`NOTIFY`; which, and why, is logged.
     #[default]
+    Auto,
+    /// Logical replication: needs `wal_level = logical` and the right to replicate.
     Replication,
     /// `LISTEN`/`NOTIFY`, where replication is not permitted.
     Notify,
 }
 
 /// `[definitions]`: SQLite in the data directory, unless PostgreSQL is named.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Definitions {
     /// `postgres://user@host:5432/database?sslmode=verify-full`
@@ -34,6 +36,21 @@ pub struct Definitions {
     pub signing_keys_file: Option<PathBuf>,
     /// The token of management. Default: `admin-token` in the data directory, made at the first start.
     pub admin_token_file: Option<PathBuf>,
+    /// Whether this node may make a missing admin token, and signing keys of new environments, in those files. Other nodes must then be given them.
+    pub mint_keys: bool,
+}
+
+impl Default for Definitions {
+    fn default() -> Self {
+        Self {
+            postgres: None,
+            password_file: None,
+            feed: Feed::default(),
+            signing_keys_file: None,
+            admin_token_file: None,
+            mint_keys: true,
+        }
+    }
 }
 
 /// `[cache]`: in process, unless Redis is named.
@@ -44,6 +61,10 @@ pub struct Cache {
     pub redis: Option<Secret>,
     /// A file with the password, where it is not in the address.
     pub password_file: Option<PathBuf>,
+    /// The authority that signed the server's certificate (PEM); none: those that the web trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The public manifest keys of each environment, whose bundles are taken. None: the keys of the first bundle that is seen are held on to.
+    pub trusted_keys_file: Option<PathBuf>,
 }
 
 /// `[events]`: the embedded log, unless Kafka is named.
@@ -147,20 +168,6 @@ impl Default for Telemetry {
             sample_ratio: 0.01,
             metrics_every_s: const { NonZeroU32::new(15).unwrap() },
         }
-    }
-}
-
-impl Definitions {
-    /// The password of the file.
-    pub fn password(&self) -> Result<Option<String>, String> {
-        secret::password(self.password_file.as_ref())
-    }
-}
-
-impl Cache {
-    /// The password of the file.
-    pub fn password(&self) -> Result<Option<String>, String> {
-        secret::password(self.password_file.as_ref())
     }
 }
 

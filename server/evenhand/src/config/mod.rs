@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Telemetry};
-pub use secret::Secret;
 
 /// The configuration of every role. Unknown names are refused, so that a typing mistake is not a silent default.
 #[derive(Debug, Clone, Deserialize)]
@@ -91,11 +90,8 @@ impl Config {
         if self.events.kafka.is_some() != self.analytics.clickhouse.is_some() {
             return Err("events.kafka and analytics.clickhouse go together: what `evenhand process` reads from Kafka it writes to ClickHouse; set both, or neither".into());
         }
-        if self.cache.redis.is_some() && self.definitions.postgres.is_none() {
-            return Err("cache.redis is for nodes that share their definitions: set definitions.postgres too".into());
-        }
-        if self.events.kafka.is_some() && self.definitions.postgres.is_none() {
-            return Err("events.kafka is for several nodes, and `evenhand process` must know their definitions: set definitions.postgres too".into());
+        if self.events.kafka.is_some() && self.definitions.postgres.is_none() && self.cache.redis.is_none() {
+            return Err("events.kafka is for several nodes, which must know the same definitions: set definitions.postgres, or cache.redis for a node that only assigns and takes events".into());
         }
         if self.grpc.tls_certificate.is_some() != self.grpc.tls_key.is_some() {
             return Err("grpc.tls_certificate and grpc.tls_key go together".into());
@@ -150,7 +146,10 @@ mod tests {
         let file = dir.path().join("evenhand.toml");
         for (text, named) in [
             ("[events]\nkafka = \"k:9092\"", "analytics.clickhouse"),
-            ("[cache]\nredis = \"redis://r\"", "definitions.postgres"),
+            (
+                "[events]\nkafka = \"k:9092\"\n[analytics]\nclickhouse = \"http://c\"",
+                "definitions.postgres",
+            ),
             ("[grpc]\ntls_key = \"k.pem\"", "grpc.tls_certificate"),
         ] {
             std::fs::write(&file, text).unwrap();

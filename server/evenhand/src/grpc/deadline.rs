@@ -118,7 +118,10 @@ mod tests {
                 Ok(Response::new(Body::empty()))
             };
             let answer = within(request.body(Body::empty()).unwrap(), answer).await.unwrap();
-            answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned())
+            answer
+                .headers()
+                .get("grpc-status")
+                .map(|code| code.to_str().unwrap().to_owned())
         };
         assert_eq!(ask("10S", 1).await, None);
         assert_eq!(ask("20m", 10_000).await.as_deref(), Some("4"));

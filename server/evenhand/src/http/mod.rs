@@ -32,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
+use crate::node::Node;
 use crate::platform::Platform;
 
 pub use connections::{Answering, ConnectionLimits, DRAIN, accept, serve};
@@ -43,6 +44,7 @@ pub use rate::RateLimits;
 
 /// What every handler may ask for.
 pub struct Shared {
+    pub node: Node,
     pub manage: Arc<Manage>,
     pub platform: Arc<Platform>,
     pub limits: RateLimits,
@@ -69,12 +71,13 @@ impl FromRef<App> for Arc<Manage> {
 }
 
 impl App {
-    pub fn new(manage: Arc<Manage>, platform: Arc<Platform>, config: Config) -> App {
+    pub fn new(node: Node, platform: Arc<Platform>, config: Config) -> App {
         App(Arc::new(Shared {
-            limits: RateLimits::new(config.rate_key, config.rate_address),
+            limits: RateLimits::new(&config),
+            manage: Arc::clone(&node.manage),
+            node,
             metrics: Arc::new(Metrics::new()),
             packed: manifest::PackedManifests::default(),
-            manage,
             platform,
             config,
         }))

@@ -1,7 +1,9 @@
 //! Joins the two halves: what is managed tells the other which experiments there are; events go in, results come out.
-//! On one machine the pipelines are in this process ([`embedded`]).
+//! On one machine the pipelines are in this process ([`embedded`]); beyond it, events go to Kafka and results come from ClickHouse ([`scaled`]).
 
 mod embedded;
+pub mod engines;
+mod scaled;
 mod series;
 mod stream;
 
@@ -17,26 +19,40 @@ pub use stream::Stream;
 /// Where events go and results come from.
 pub struct Platform {
     manage: Arc<Manage>,
-    pipelines: Pipelines,
+    engines: Engines,
+}
+
+enum Engines {
+    Embedded(Box<Pipelines>),
+    Scaled(Arc<scaled::Streams>),
 }
 
 impl Platform {
     /// Opens what the configuration names.
     pub fn open(manage: Arc<Manage>, config: Config) -> Result<Platform, String> {
-        Ok(Platform {
-            pipelines: Pipelines::open(Arc::clone(&manage), config)?,
-            manage,
-        })
+        let engines = if config.events.kafka.is_some() {
+            Engines::Scaled(Arc::new(scaled::Streams::open(Arc::clone(&manage), &config)?))
+        } else {
+            Engines::Embedded(Box::new(Pipelines::open(Arc::clone(&manage), config)?))
+        };
+        Ok(Platform { manage, engines })
     }
 
     /// Passes on the newest definitions. Called at each change of them, and by whoever misses what may have been defined a moment ago.
     pub fn follow_catalog(&self) -> Result<(), String> {
-        self.pipelines.follow_catalog()
+        match &self.engines {
+            Engines::Embedded(pipelines) => pipelines.follow_catalog(),
+            // It reads them when it is asked.
+            Engines::Scaled(_) => Ok(()),
+        }
     }
 
     /// The events of an environment.
     pub fn stream(&self, environment: &str) -> Option<Stream> {
-        self.pipelines.pipeline(environment).map(Stream::Embedded)
+        match &self.engines {
+            Engines::Embedded(pipelines) => pipelines.pipeline(environment).map(Stream::Embedded),
+            Engines::Scaled(streams) => streams.stream(environment).map(Stream::Scaled),
+        }
     }
 
     /// What keeps the process from being ready.
@@ -46,13 +62,21 @@ impl Platform {
         let mut missing: Vec<String> = no_manifest
             .map(|e| format!("a published manifest of environment {e}"))
             .collect();
-        missing.extend(self.pipelines.missing());
+        missing.extend(match &self.engines {
+            Engines::Embedded(pipelines) => pipelines.missing(),
+            Engines::Scaled(streams) => streams.missing(),
+        });
         missing
     }
 
     /// Series of what happens to events, in OpenMetrics text.
     pub fn metrics(&self) -> String {
-        series::text(&self.pipelines.gauges())
+        match &self.engines {
+            Engines::Embedded(pipelines) => series::text(&pipelines.gauges()),
+            Engines::Scaled(streams) => {
+                series::ingestion_text(&streams.gauges()) + &series::spool_text(&streams.sink())
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use evenhand_kafka::SinkStatus;
 use evenhand_pipeline::Gauges;
 
 type Series = (&'static str, &'static str, &'static str, fn(&Gauges) -> f64);
@@ -89,10 +90,95 @@ const SERIES: &[Series] = &[
     ),
 ];
 
+/// What is counted where events are taken, whoever processes them.
+const INGESTION: [&str; 3] = ["events_accepted", "events_overloaded", "events_storage_refused"];
+
 /// The text of all series.
 pub fn text(all: &[(String, Gauges)]) -> String {
+    written(all, |_| true)
+}
+
+/// The series of a node that takes events and leaves them to others.
+pub fn ingestion_text(all: &[(String, Gauges)]) -> String {
+    written(all, |name| INGESTION.contains(&name))
+}
+
+/// The way to Kafka. Names and meanings: `deploy/alerts/README.md`.
+pub fn spool_text(sink: &SinkStatus) -> String {
     let mut text = String::new();
-    for (name, kind, help, read) in SERIES {
+    let mut series = |name: &str, kind: &str, help: &str, value: f64| {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let _ = writeln!(
+            text,
+            "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}\nevenhand_{name}{suffix} {value}"
+        );
+    };
+    series(
+        "kafka_up",
+        "gauge",
+        "1 while a broker is connected",
+        if sink.brokers_up > 0 { 1.0 } else { 0.0 },
+    );
+    series(
+        "kafka_produced",
+        "counter",
+        "Records that Kafka has acknowledged",
+        sink.produced as f64,
+    );
+    series(
+        "kafka_failed",
+        "counter",
+        "Attempts that Kafka did not acknowledge in time",
+        sink.failed as f64,
+    );
+    series(
+        "kafka_queue_events",
+        "gauge",
+        "Records that wait for Kafka in memory",
+        sink.queue_events as f64,
+    );
+    series(
+        "spool_refused_events",
+        "counter",
+        "Events refused because neither Kafka nor the spool took them",
+        sink.refused as f64,
+    );
+    if let Some(spool) = sink.spool {
+        let oldest = spool
+            .oldest_received_ms
+            .map_or(0, |oldest| (super::now_ms() - oldest).max(0));
+        series(
+            "spool_events",
+            "gauge",
+            "Events on this node's disk that Kafka has not got yet",
+            spool.events as f64,
+        );
+        series("spool_bytes", "gauge", "Bytes of them", spool.bytes as f64);
+        series(
+            "spool_limit_bytes",
+            "gauge",
+            "The most the spool may take",
+            spool.max_bytes as f64,
+        );
+        series(
+            "spool_oldest_seconds",
+            "gauge",
+            "Age of the oldest of them",
+            oldest as f64 / 1_000.0,
+        );
+        series(
+            "spool_damaged",
+            "counter",
+            "Records of the spool that could not be read and are set aside",
+            spool.damaged as f64,
+        );
+    }
+    text
+}
+
+fn written(all: &[(String, Gauges)], only: impl Fn(&str) -> bool) -> String {
+    let mut text = String::new();
+    for (name, kind, help, read) in SERIES.iter().filter(|(name, ..)| only(name)) {
         let suffix = if *kind == "counter" { "_total" } else { "" };
         // Writing to a String can't fail.
         let _ = writeln!(text, "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}");

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use evenhand_pipeline::catalog::Catalog;
 use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcome, Pipeline, ResultsQuery};
 
+use super::scaled;
+
 /// The events of one environment. Cheap to clone.
 #[derive(Clone)]
 pub enum Stream {
     /// A pipeline of this process.
     Embedded(Pipeline),
+    /// Kafka and ClickHouse.
+    Scaled(scaled::Stream),
 }
 
 impl Stream {
@@ -17,6 +21,7 @@ impl Stream {
     pub async fn ingest(&self, body: &[u8], meta: IngestMeta) -> Result<IngestOutcome, IngestError> {
         match self {
             Self::Embedded(pipeline) => pipeline.ingest(body, meta).await,
+            Self::Scaled(stream) => stream.ingestion.ingest(body, meta).await,
         }
     }
 
@@ -24,6 +29,7 @@ impl Stream {
     pub fn catalog(&self) -> Arc<Catalog> {
         match self {
             Self::Embedded(pipeline) => pipeline.catalog(),
+            Self::Scaled(stream) => stream.catalog(),
         }
     }
 
@@ -39,6 +45,7 @@ impl Stream {
                 let pipeline = pipeline.clone();
                 off_thread(move || pipeline.results(&experiment, phase, &query)).await
             }
+            Self::Scaled(stream) => stream.results(&experiment, phase, &query).await,
         }
     }
 
@@ -49,6 +56,7 @@ impl Stream {
                 let pipeline = pipeline.clone();
                 off_thread(move || Ok(pipeline.erase(&unit_type, &id)?.events)).await
             }
+            Self::Scaled(stream) => stream.erase(&unit_type, &id).await,
         }
     }
 
@@ -56,6 +64,7 @@ impl Stream {
     pub fn embedded(&self) -> Option<&Pipeline> {
         match self {
             Self::Embedded(pipeline) => Some(pipeline),
+            Self::Scaled(_) => None,
         }
     }
 }

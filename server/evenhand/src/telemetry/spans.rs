@@ -7,8 +7,7 @@ use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Spans for traces, in every crate; nothing that belongs into a log has it.
-pub const TARGET: &str = "evenhand::trace";
+pub use evenhand_pipeline::trace::TARGET;
 
 /// An HTTP request of a route that is known.
 pub fn request(name: &'static str, headers: &HeaderMap) -> Span {
@@ -63,7 +62,8 @@ pub fn ingestion(bytes: usize) -> Span {
 
 /// What an ingestion came to.
 pub fn ingested(span: &Span, accepted: usize, rejected: usize) {
-    span.record("accepted", number(accepted)).record("rejected", number(rejected));
+    span.record("accepted", number(accepted))
+        .record("rejected", number(rejected));
 }
 
 /// The bridge to OpenTelemetry writes unsigned numbers as text.
@@ -79,7 +79,6 @@ pub fn ended(span: &Span, well: bool) {
 }
 
 /// The header `traceparent` of the span that is open here, for a message to another process; none when nothing is traced.
-#[allow(dead_code)] // for producers of messages
 pub fn traceparent() -> Option<String> {
     struct One(Option<String>);
     impl Injector for One {

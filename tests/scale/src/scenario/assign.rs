@@ -9,13 +9,13 @@ use crate::process::{Server, free_port};
 use crate::report::Bar;
 use crate::workspace::CONTEXT;
 
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 /// Different users asked for in turn.
-const USERS: usize = 4_096;
-const ONE_FLAG_RATE: f64 = 10_000.0;
+pub const USERS: usize = 4_096;
+pub const ONE_FLAG_RATE: f64 = 10_000.0;
 
 /// The same few thousand requests over and over, built beforehand.
-struct Prepared {
+pub struct Prepared {
     requests: std::rc::Rc<Vec<Vec<u8>>>,
     offset: usize,
 }
@@ -26,7 +26,7 @@ impl Requests for Prepared {
     }
 }
 
-fn users(key: &str, more: &str) -> std::rc::Rc<Vec<Vec<u8>>> {
+pub fn users(key: &str, more: &str) -> std::rc::Rc<Vec<Vec<u8>>> {
     let request = |n| {
         get(
             &format!("/v1/assignments?user_id=user-{n}&context={CONTEXT}{more}"),
@@ -34,6 +34,15 @@ fn users(key: &str, more: &str) -> std::rc::Rc<Vec<Vec<u8>>> {
         )
     };
     std::rc::Rc::new((0..USERS).map(request).collect())
+}
+
+/// Each connection begins elsewhere among them.
+pub fn prepared(requests: &std::rc::Rc<Vec<Vec<u8>>>) -> impl Fn(usize) -> Prepared + use<> {
+    let requests = std::rc::Rc::clone(requests);
+    move |index: usize| Prepared {
+        requests: std::rc::Rc::clone(&requests),
+        offset: index * 127,
+    }
 }
 
 /// Measures both forms.
@@ -46,13 +55,6 @@ pub async fn assignments(bench: &mut Bench<'_>, base: &Path) -> Result<(), Strin
         duration: bench.size.load,
         rate: None,
         expected: 200,
-    };
-    let prepared = |requests: &std::rc::Rc<Vec<Vec<u8>>>| {
-        let requests = std::rc::Rc::clone(requests);
-        move |index: usize| Prepared {
-            requests: std::rc::Rc::clone(&requests),
-            offset: index * 127,
-        }
     };
 
     let one = users(key, &format!("&flags={}", bench.workspace.flags[0]));

@@ -2,10 +2,12 @@
 
 mod assign;
 mod fresh;
+mod grpc;
 mod ingest;
 
 pub use assign::assignments;
 pub use fresh::freshness;
+pub use grpc::calls;
 pub use ingest::ingestion;
 
 use std::time::Duration;

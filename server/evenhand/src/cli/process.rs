@@ -1,0 +1,255 @@
+//! `evenhand process`: from Kafka to ClickHouse. As many of these run as one likes, up to the number of partitions.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use clap::Args;
+use evenhand_kafka::{RangeLimits, Rekey, Rewind, rewind};
+use evenhand_manage::Manage;
+use evenhand_process::{Catalogs, KafkaSource, Metrics, ProcessSettings, Processor};
+use tokio::net::TcpListener;
+
+use super::stop::StopSignals;
+use crate::config::Config;
+use crate::http::{self, ConnectionLimits};
+use crate::node::Node;
+use crate::platform::engines;
+use crate::{catalog, durable_dir, telemetry};
+
+/// How long the end waits for the range in hand.
+const LAST_RANGE: Duration = Duration::from_secs(20);
+
+#[derive(Args)]
+pub struct Process {
+    /// Configuration file (TOML); variables `EVENHAND__…` win over it
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Address and port of /metrics, /healthz and /readyz [default: 127.0.0.1:8787]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Throw the aggregates away and count anew from this record on: `start`, or an instant (RFC 3339 or milliseconds since 1970). All other
+    /// processors must be stopped. It does this and ends
+    #[arg(long, value_name = "WHERE")]
+    replay_from: Option<String>,
+    /// Go on although Kafka has deleted events that were not processed yet
+    #[arg(long)]
+    accept_lost: bool,
+    /// Log as JSON lines
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Process {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let mut config = Config::read(self.config.as_deref())?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        if config.events.kafka.is_none() {
+            return Err("`evenhand process` goes between Kafka and ClickHouse: name them (events.kafka, analytics.clickhouse); the embedded store processes inside `evenhand serve`".into());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| format!("can't start the runtime: {e}"))?;
+        runtime.block_on(async {
+            let telemetry = telemetry::start(&config.telemetry, self.log_json)?;
+            let done = match &self.replay_from {
+                Some(from) => replay(&config, from).await,
+                None => process(config, self.accept_lost).await,
+            };
+            telemetry.finish().await;
+            done
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
+    let mut stop = StopSignals::listen()?;
+    let opening = config.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let node = tokio::task::spawn_blocking(move || {
+        let _inside = runtime.enter();
+        durable_dir::create(&opening.data_dir)?;
+        Node::open(&opening)
+    })
+    .await
+    .map_err(|e| format!("opening the definitions: {e}"))??;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
+    let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
+    println!("Evenhand processes events; /metrics on http://{address}");
+    let (closing, closed) = tokio::sync::watch::channel(false);
+    let working = Arc::new(Working::default());
+    let limits = ConnectionLimits {
+        connections: 64,
+        head: Duration::from_secs(config.head_timeout_s.get().into()),
+    };
+    let shown = tokio::spawn(http::serve(
+        listener,
+        router(Arc::clone(&working), Arc::new(node_metrics(&node))),
+        limits,
+        closed,
+    ));
+
+    let (store, kafka) = (engines::clickhouse(&config)?, engines::kafka(&config)?);
+    let topics = engines::topics(&config);
+    tokio::select! {
+        _ = async { tokio::join!(engines::prepare_tables(&store), engines::prepare_topics(&kafka, &topics)) } => {}
+        () = stop.received() => return Ok(()),
+    }
+    let rekey = Rekey::start(&kafka).map_err(|e| e.to_string())?;
+    let limits = RangeLimits {
+        accept_lost,
+        ..RangeLimits::default()
+    };
+    let catalogs = Arc::new(RwLock::new(Arc::new(catalogs(&node.manage))));
+    let source = KafkaSource::open(&kafka, limits).map_err(|e| e.to_string())?;
+    let mut processor =
+        Processor::new(source, store, Arc::clone(&catalogs), ProcessSettings::default()).map_err(|e| e.to_string())?;
+    working.begun(rekey, processor.metrics());
+    follow(Arc::clone(&node.manage), catalogs);
+    let (ending, runtime) = (Arc::new(AtomicBool::new(false)), tokio::runtime::Handle::current());
+    let thread = {
+        let ending = Arc::clone(&ending);
+        std::thread::Builder::new()
+            .name("evenhand-process".into())
+            .spawn(move || processor.run(&runtime, &ending))
+            .map_err(|e| format!("the processing thread can't be started: {e}"))?
+    };
+    stop.received().await;
+    ending.store(true, Ordering::Relaxed);
+    let ended = tokio::time::timeout(LAST_RANGE, tokio::task::spawn_blocking(move || thread.join())).await;
+    if ended.is_err() {
+        tracing::warn!("the range in hand was not finished in time; it is done again by whoever gets the partition");
+    }
+    working.end();
+    let _shown_no_more = closing.send(true);
+    let _ended = shown.await;
+    println!("Stopped; what was begun and not finished is done by the next.");
+    Ok(())
+}
+
+/// What the metrics page of this role shows.
+#[derive(Default)]
+struct Working {
+    begun: RwLock<Option<(Rekey, Arc<Metrics>)>>,
+}
+
+impl Working {
+    fn begun(&self, rekey: Rekey, metrics: Arc<Metrics>) {
+        *self.begun.write().unwrap_or_else(PoisonError::into_inner) = Some((rekey, metrics));
+    }
+
+    /// Re-keying ends when it is dropped.
+    fn end(&self) {
+        self.begun.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn text(&self) -> Option<String> {
+        let begun = self.begun.read().unwrap_or_else(PoisonError::into_inner);
+        let (rekey, metrics) = begun.as_ref()?;
+        Some(super::process_series::text(&rekey.status(), &metrics.snapshot()))
+    }
+}
+
+fn node_metrics(node: &Node) -> impl Fn() -> String + Send + Sync + use<> {
+    let manage = Arc::clone(&node.manage);
+    move || {
+        let environments = manage.environments().len();
+        format!(
+            "# HELP evenhand_process_environments Environments whose experiments are known\n# TYPE evenhand_process_environments gauge\nevenhand_process_environments {environments}\n"
+        )
+    }
+}
+
+fn router(working: Arc<Working>, node: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    let ready = Arc::clone(&working);
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route(
+            "/readyz",
+            get(move || {
+                let ready = ready.text().is_some();
+                async move {
+                    if ready {
+                        (StatusCode::OK, "processing\n")
+                    } else {
+                        (StatusCode::SERVICE_UNAVAILABLE, "waiting for Kafka and ClickHouse\n")
+                    }
+                }
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || {
+                let text = working.text().unwrap_or_default() + &node() + "# EOF\n";
+                async move {
+                    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                    ([(header::CONTENT_TYPE, kind)], text).into_response()
+                }
+            }),
+        )
+}
+
+/// Experiments and metrics of all environments, as they are defined now.
+fn catalogs(manage: &Manage) -> Catalogs {
+    let environments = manage.catalog().environments;
+    Catalogs(
+        environments
+            .iter()
+            .map(|(name, phases)| (name.clone(), catalog::for_pipeline(phases)))
+            .collect(),
+    )
+}
+
+fn follow(manage: Arc<Manage>, known: Arc<RwLock<Arc<Catalogs>>>) {
+    let mut changes = manage.catalog_changes();
+    tokio::spawn(async move {
+        loop {
+            let newest = Arc::new(catalogs(&manage));
+            match newest.check() {
+                Ok(()) => *known.write().unwrap_or_else(PoisonError::into_inner) = newest,
+                Err(error) => tracing::error!(%error, "the newest definitions can't be used; the ones before are"),
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn replay(config: &Config, from: &str) -> Result<(), String> {
+    let to = match from {
+        "start" => Rewind::Start,
+        instant => Rewind::Time(
+            instant
+                .parse()
+                .ok()
+                .or_else(|| evenhand_core::event::parse_rfc3339_ms(instant))
+                .ok_or_else(|| format!("{instant:?} is neither `start` nor an instant (RFC 3339 with an offset, or milliseconds since 1970)"))?,
+        ),
+    };
+    let (store, kafka) = (engines::clickhouse(config)?, engines::kafka(config)?);
+    // Offsets first: a processor that runs is noticed before anything is thrown away.
+    let offsets = tokio::task::spawn_blocking(move || rewind(&kafka, to))
+        .await
+        .map_err(|e| e.to_string())?
+        .map_err(|e| e.to_string())?;
+    store.forget_cells().await.map_err(|e| e.to_string())?;
+    for (partition, offset) in offsets {
+        println!("partition {partition}: from offset {offset}");
+    }
+    println!(
+        "The aggregates are empty. The next `evenhand process` counts the stored events anew and goes on from these offsets."
+    );
+    Ok(())
+}
