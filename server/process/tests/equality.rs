@@ -266,7 +266,7 @@ async fn run(url: &str, ops: &[Op], pipeline: &Pipeline, embedded: &Mutex<Vec<Se
         match op {
             Op::Events(events) => {
                 for event in events {
-                    event.into_log(&case.log, PARTITIONS);
+                    event.fill_log(&case.log, PARTITIONS);
                 }
                 embedded.lock().unwrap().extend(events.iter().cloned());
             }
@@ -324,7 +324,7 @@ fn feed(pipeline: &Pipeline, sent: &Mutex<Vec<Sent>>) {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             for event in sent.lock().unwrap().drain(..) {
-                event.into_pipeline(pipeline, &runtime);
+                event.fill_pipeline(pipeline, &runtime);
             }
             assert!(pipeline.settle(Duration::from_secs(60)));
         });
@@ -387,7 +387,7 @@ async fn another_order(url: &str, ops: &[Op]) -> ClickHouse {
         .flatten()
         .collect();
     for event in all.iter().rev() {
-        event.into_log(&log, PARTITIONS);
+        event.fill_log(&log, PARTITIONS);
     }
     let full = support::catalogs(&support::full());
     let member = Case::join(&store, &log, &full);
@@ -425,8 +425,8 @@ fn a_processor_goes_on_when_clickhouse_was_killed() {
             .current();
         let sending = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for event in &events {
-            event.into_log(&log, PARTITIONS);
-            event.into_pipeline(&pipeline, &sending);
+            event.fill_log(&log, PARTITIONS);
+            event.fill_pipeline(&pipeline, &sending);
         }
     };
     some();

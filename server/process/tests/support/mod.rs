@@ -69,7 +69,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    pub fn into_pipeline(&self, pipeline: &Pipeline, runtime: &tokio::runtime::Runtime) {
+    pub fn fill_pipeline(&self, pipeline: &Pipeline, runtime: &tokio::runtime::Runtime) {
         let meta = IngestMeta {
             received_at_ms: self.received_at,
             content: ContentKind::Json,
@@ -83,7 +83,7 @@ impl Sent {
     }
 
     /// What re-keying makes of it: one record a unit, on the unit's partition.
-    pub fn into_log(&self, log: &InMemoryLog, partitions: u32) {
+    pub fn fill_log(&self, log: &InMemoryLog, partitions: u32) {
         let event = Event::parse(self.json.as_bytes()).unwrap();
         let canonical = String::from_utf8(event.canonical_bytes().unwrap()).unwrap();
         let digest: String = Sha256::digest(&canonical)
