@@ -82,6 +82,7 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     })
     .await
     .map_err(|e| format!("opening the definitions: {e}"))??;
+    let node = Arc::new(node);
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
@@ -95,7 +96,7 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     };
     let shown = tokio::spawn(http::serve(
         listener,
-        router(Arc::clone(&working), Arc::new(node_metrics(&node))),
+        router(Arc::clone(&working), Arc::clone(&node)),
         limits,
         closed,
     ));
@@ -161,17 +162,7 @@ impl Working {
     }
 }
 
-fn node_metrics(node: &Node) -> impl Fn() -> String + Send + Sync + use<> {
-    let manage = Arc::clone(&node.manage);
-    move || {
-        let environments = manage.environments().len();
-        format!(
-            "# HELP evenhand_process_environments Environments whose experiments are known\n# TYPE evenhand_process_environments gauge\nevenhand_process_environments {environments}\n"
-        )
-    }
-}
-
-fn router(working: Arc<Working>, node: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+fn router(working: Arc<Working>, node: Arc<Node>) -> Router {
     let ready = Arc::clone(&working);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -191,7 +182,7 @@ fn router(working: Arc<Working>, node: Arc<dyn Fn() -> String + Send + Sync>) ->
         .route(
             "/metrics",
             get(move || {
-                let text = working.text().unwrap_or_default() + &node() + "# EOF\n";
+                let text = working.text().unwrap_or_default() + &node.metrics() + "# EOF\n";
                 async move {
                     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                     ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -14,7 +14,7 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
         // Writing to a String can't fail.
         let _ = writeln!(
             text,
-            "# HELP evenhand_process_{name} {help}\n# TYPE evenhand_process_{name} {kind}"
+            "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}"
         );
         for (stage, value) in values {
             let labels = if stage.is_empty() {
@@ -22,36 +22,36 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
             } else {
                 format!("{{stage=\"{stage}\"}}")
             };
-            let _ = writeln!(text, "evenhand_process_{name}{suffix}{labels} {value}");
+            let _ = writeln!(text, "evenhand_{name}{suffix}{labels} {value}");
         }
     };
     let n = |value: u64| value as f64;
     series(
-        "records",
+        "process_records",
         "counter",
         "Records done",
         &[("rekey", n(rekey.read)), ("process", n(process.records))],
     );
     series(
-        "lag_events",
+        "process_lag_events",
         "gauge",
         "Records that are not done",
         &[("rekey", n(rekey.lag)), ("process", n(process.lag))],
     );
     series(
-        "failures",
+        "process_failures",
         "counter",
         "Failures, each tried again",
         &[("rekey", n(rekey.failures)), ("process", n(process.failures))],
     );
     series(
-        "dead_letters",
+        "process_dead_letters",
         "counter",
         "Records that went to the dead-letter topic",
         &[("rekey", n(rekey.dead)), ("process", n(process.unreadable))],
     );
     series(
-        "stopped",
+        "process_stopped",
         "gauge",
         "1 while a stage waits for a person",
         &[("rekey", if rekey.problem.is_some() { 1.0 } else { 0.0 })],
@@ -62,7 +62,7 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
         (now_ms() - process.watermark_ms).max(0)
     };
     series(
-        "watermark_seconds",
+        "process_watermark_seconds",
         "gauge",
         "Effective time of the youngest event processed, seconds since 1970",
         &[("", process.watermark_ms as f64 / 1_000.0)],
@@ -70,51 +70,51 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
     // Without anything behind, an old watermark says only that nobody sends.
     let age = if process.lag == 0 { 0 } else { age };
     series(
-        "watermark_age_seconds",
+        "process_watermark_age_seconds",
         "gauge",
         "Age of the youngest event processed while others wait",
         &[("process", age as f64 / 1_000.0)],
     );
-    series("rows", "counter", "Rows stored in ClickHouse", &[("", n(process.rows))]);
+    series("process_rows", "counter", "Rows stored in ClickHouse", &[("", n(process.rows))]);
     series(
-        "ranges",
+        "process_ranges",
         "counter",
         "Ranges of offsets done",
         &[("", n(process.ranges))],
     );
     series(
-        "ranges_repeated",
+        "process_ranges_repeated",
         "counter",
         "Ranges that had been begun before",
         &[("", n(process.repeated))],
     );
     series(
-        "rebalances",
+        "process_rebalances",
         "counter",
         "Ranges finished after the partition had moved on",
         &[("process", n(process.moved))],
     );
-    series("units", "counter", "Units worked out", &[("", n(process.units))]);
+    series("process_units", "counter", "Units worked out", &[("", n(process.units))]);
     series(
-        "histories_read",
+        "process_histories_read",
         "counter",
         "Unit histories read from ClickHouse; the others were in memory",
         &[("", n(process.histories_read))],
     );
     series(
-        "history_bytes",
+        "process_history_bytes",
         "gauge",
         "Memory that unit histories take",
         &[("", n(process.history_bytes))],
     );
     series(
-        "rebuild_progress",
+        "process_rebuild_progress",
         "gauge",
         "Share of the running rebuild that is done; 1 when none runs",
         &[("", n(process.rebuild_thousandths) / 1_000.0)],
     );
     series(
-        "erasures",
+        "process_erasures",
         "counter",
         "Erasures taken out",
         &[("", n(process.erasures))],
