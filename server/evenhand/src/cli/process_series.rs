@@ -12,10 +12,7 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
     let mut series = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
         let suffix = if kind == "counter" { "_total" } else { "" };
         // Writing to a String can't fail.
-        let _ = writeln!(
-            text,
-            "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}"
-        );
+        let _ = writeln!(text, "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}");
         for (stage, value) in values {
             let labels = if stage.is_empty() {
                 String::new()
@@ -75,7 +72,12 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
         "Age of the youngest event processed while others wait",
         &[("process", age as f64 / 1_000.0)],
     );
-    series("process_rows", "counter", "Rows stored in ClickHouse", &[("", n(process.rows))]);
+    series(
+        "process_rows",
+        "counter",
+        "Rows stored in ClickHouse",
+        &[("", n(process.rows))],
+    );
     series(
         "process_ranges",
         "counter",
@@ -94,7 +96,12 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
         "Ranges finished after the partition had moved on",
         &[("process", n(process.moved))],
     );
-    series("process_units", "counter", "Units worked out", &[("", n(process.units))]);
+    series(
+        "process_units",
+        "counter",
+        "Units worked out",
+        &[("", n(process.units))],
+    );
     series(
         "process_histories_read",
         "counter",

@@ -168,7 +168,15 @@ async fn bring(
                     version = committed.version,
                     "a committed manifest is not in Redis yet; trying again"
                 );
-                feeding.note(|seen| seen.failures += 1);
+                // Meanwhile the database keeps its log for us: that is what an operator must see.
+                let slot = commits.slot_status().await.ok().flatten();
+                feeding.note(|seen| {
+                    seen.failures += 1;
+                    seen.state = Some(commits.state());
+                    if slot.is_some() {
+                        seen.slot = slot;
+                    }
+                });
                 if matches!(commits.state(), FeedState::Ended(_)) {
                     return;
                 }
