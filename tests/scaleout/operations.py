@@ -1,0 +1,94 @@
+"""What an operator does by hand: counts anew from the log, erases a user, starts a node while its database is away."""
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import equality
+import event_set
+from cluster import Cluster, Node, eventually
+
+FLAG = "flag-by-user"
+
+
+def play(directory: Path, count: int, seed: int) -> dict:
+    with Cluster(directory) as cluster:
+        try:
+            return run(cluster, count, seed)
+        except BaseException:
+            cluster.report()
+            raise
+
+
+def run(cluster: Cluster, count: int, seed: int) -> dict:
+    serve = cluster.serve("serve")
+    event_set.define(lambda method, path, body: serve.api(method, path, body))
+    processor = cluster.process("process")
+    base_ms = (int(time.time() // 86_400) - 30) * 86_400_000
+    for body in equality.batches(event_set.lines(seed, count, base_ms), equality.BATCH):
+        equality.send(serve.port, cluster.keys["server"], body)
+    equality.settled(serve, 120)
+    cells = equality.clickhouse(cluster)
+    replay(cluster, processor, cells)
+    erased = erase(cluster, serve)
+    without_database(cluster, serve)
+    return {"events": count, "cells": len(cells), "erased": erased}
+
+
+def replay(cluster: Cluster, processor: Node, cells: list[tuple]) -> None:
+    def ask(where: str) -> subprocess.CompletedProcess:
+        command = [cluster.binary, "process", "--config", str(processor.directory / "evenhand.toml"), "--replay-from", where]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    refused = ask("start")
+    if refused.returncode == 0 or "has running members" not in refused.stderr:
+        raise AssertionError(f"a replay beside a running processor is refused in words: {refused}")
+    if equality.clickhouse(cluster) != cells:
+        raise AssertionError("a refused replay changed the aggregates")
+    processor.stop()
+    for where in ("start", "2026-01-01T00:00:00Z"):
+        done = ask(where)
+        if done.returncode != 0 or equality.clickhouse(cluster):
+            raise AssertionError(f"a replay empties the aggregates: {done}")
+        processor.start()
+        eventually(lambda: equality.clickhouse(cluster) == cells, bool, f"counted anew from {where}, the aggregates are what they were", 60)
+        if where == "start":
+            processor.stop()
+    print("replay: refused beside a running processor; twice counted anew, the same cells", flush=True)
+
+
+def erase(cluster: Cluster, serve: Node) -> int:
+    sql = cluster.servers["clickhouse"].sql
+    user = sql("SELECT user_id FROM evenhand.events WHERE event_name = '$exposure' ORDER BY event_id LIMIT 1 FORMAT TSV")
+    had = int(sql(f"SELECT count() FROM evenhand.events WHERE user_id = '{user}' FORMAT TSV"))
+    answer = serve.http("POST", f"{event_set.E}/erase", {"unit": "user_id", "id": user}, cluster.token)
+    if answer.status != 200 or answer.json()["events"] != had or had == 0:
+        raise AssertionError(f"{had} events of {user} are erased: {answer.status} {answer.body[:300]!r}")
+    left = sql(f"SELECT count() FROM evenhand.unit_events WHERE position(body, '\"{user}\"') > 0 FORMAT TSV")
+    if int(left) != 0:
+        raise AssertionError(f"{left} rows of {user} are left")
+    print(f"erasure: {had} events of one user are gone", flush=True)
+    return had
+
+
+def without_database(cluster: Cluster, serve: Node) -> None:
+    """A node whose database is away serves the manifest of its disk, and takes changes when the database is back."""
+    key = cluster.keys["server"]
+    serve.stop()
+    cluster.servers["redis"].stop()
+    cluster.servers["postgres"].stop()
+    serve.start()
+    decided = serve.http("GET", f"/v1/assignments?user_id=x&flags={FLAG}", key=key).json()["assignments"][FLAG]
+    if decided["reason"] != "SPLIT":
+        raise AssertionError(f"without database and Redis the node decides by the last manifest: {decided}")
+    refused = serve.http("POST", f"{event_set.E}/flags/{FLAG}/kill", {}, cluster.token)
+    if refused.status != 503:
+        raise AssertionError(f"without its database a node takes no change: {refused.status} {refused.body[:300]!r}")
+    cluster.servers["postgres"].start()
+    cluster.servers["redis"].start()
+    eventually(
+        lambda: serve.http("POST", f"{event_set.E}/flags/{FLAG}/kill", {}, cluster.token).status, lambda status: status in (200, 201), "with the database back it takes changes", 60)
+    eventually(
+        lambda: serve.http("GET", f"/v1/assignments?user_id=x&flags={FLAG}", key=key).json()["assignments"][FLAG]["reason"], lambda reason: reason == "KILLED", "and they are in force", 10)
+    print("start without database: served from the node's disk, a full node when the database was back", flush=True)
