@@ -74,11 +74,12 @@ class Node:
             return
         self.process.send_signal(how)
         try:
-            self.process.wait(30)
+            # A processor finishes the range in hand, 20 s at most.
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise RuntimeError(f"{self.name} did not end within 30 s of {how.name}\n{self.tail()}") from None
+            raise RuntimeError(f"{self.name} did not end within 60 s of {how.name}\n{self.tail()}") from None
         self.connection.close()
 
     def tail(self, lines: int = 40) -> str:
