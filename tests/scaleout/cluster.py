@@ -154,6 +154,8 @@ class Cluster:
             sections.append(f'[definitions]\npostgres = "{self.servers["postgres"].url}"\nsigning_keys_file = "{self.secrets}/signing-keys.json"\nadmin_token_file = "{self.secrets}/admin-token"')
         if "redis" in given:
             sections.append(f'[cache]\nredis = "{self.servers["redis"].url}"')
+            if "postgres" not in given:
+                sections.append(f'trusted_keys_file = "{self.trusted_keys()}"')
         if "kafka" in given:
             sections.append(f'[events]\nkafka = "{self.servers["kafka"].url}"\npartitions = {self.partitions}\nreplication = 1\nspool_bytes = 67108864')
         if "clickhouse" in given:
@@ -181,6 +183,11 @@ class Cluster:
             if path.exists():
                 return json.loads(path.read_text())
         raise AssertionError("no node has written keys.json")
+
+    def trusted_keys(self) -> Path:
+        """The public keys, as a management node keeps them."""
+        kept = lambda: [path for node in self.nodes.values() if "postgres" not in node.without and (path := node.directory / "data" / "bundles" / "trusted-keys.json").exists()]
+        return eventually(kept, bool, "a management node keeps its public keys", 10)[0]
 
     def report(self) -> None:
         """What everybody said last: printed when something failed."""

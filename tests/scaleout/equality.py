@@ -51,7 +51,8 @@ def embedded(directory: Path, events) -> list[tuple]:
     world = World(directory, ("--store-plain-unit-ids",))
     try:
         event_set.define(lambda method, path, body: world.api(method, path, body))
-        sent = sum(send(world.server.port, world.keys["server"], body) for body in batches(events, BATCH))
+        for body in batches(events, BATCH):
+            send(world.server.port, world.keys["server"], body)
         world.eventually(
             lambda: [world.results(name) for name in event_set.EXPERIMENTS],
             lambda found: all(one["lag_events"] == 0 and one["complete"] for one in found), "everything is processed")
@@ -59,7 +60,6 @@ def embedded(directory: Path, events) -> list[tuple]:
         return rows(asked.json()["rows"])
     finally:
         world.close()
-        del sent
 
 
 def settled(serve: Node, seconds: float) -> None:
@@ -84,9 +84,12 @@ def compare(one: list[tuple], other: list[tuple], what: str) -> None:
 def play(directory: Path, count: int, seed: int) -> dict:
     base_ms = (int(time.time() // 86_400) - 30) * 86_400_000
     original = list(event_set.lines(seed, count, base_ms))
+    holds = event_set.properties(seed, count, base_ms)
+    if holds["duplicates"] < 0.05 or holds["late_exposures"] < 0.05 or holds["two_variations"] < 0.01:
+        raise AssertionError(f"the set is poorer than it promises: {holds}")
     (directory / "embedded").mkdir()
     expected = embedded(directory / "embedded", original)
-    figures: dict = {"events": count, "cells": len(expected), "runs": []}
+    figures: dict = {"events": count, "set": holds, "cells": len(expected), "runs": []}
     for name, shuffle in (("in order", False), ("shuffled", True)):
         events = original if not shuffle else random.Random(seed).sample(original, len(original))
         place = directory / name.replace(" ", "-")

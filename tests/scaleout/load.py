@@ -25,18 +25,26 @@ class Senders:
     refused: int = 0
     broken: int = 0
     stopping: bool = False
+    failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Users of its own: another sender may give them another variation.
         self.name = uuid.uuid4().hex[:8]
         self.lock = threading.Lock()
-        self.running = [threading.Thread(target=self._send, args=(number,), daemon=True) for number in range(self.threads)]
+        self.running = [threading.Thread(target=self._play, args=(number,), daemon=True) for number in range(self.threads)]
         for thread in self.running:
             thread.start()
 
     def count(self) -> int:
         with self.lock:
             return len(self.acknowledged)
+
+    def _play(self, number: int) -> None:
+        try:
+            self._send(number)
+        except BaseException as error:
+            # A thread that ends in silence would leave less load, and nobody would know why it was refused.
+            self.failures.append(repr(error))
 
     def _send(self, number: int) -> None:
         turn, person = number, 0
@@ -75,6 +83,8 @@ class Senders:
         self.stopping = True
         for thread in self.running:
             thread.join(30)
+        if self.failures:
+            raise AssertionError(f"senders met what they should not: {self.failures}")
 
 
 def new_id(now_ms: int) -> str:
@@ -103,6 +113,12 @@ class Askers:
             thread.start()
 
     def _ask(self, node: Node) -> None:
+        try:
+            self._ask_on(node)
+        except BaseException as error:
+            self.wrong.append((node.name, "the asker ended", repr(error)))
+
+    def _ask_on(self, node: Node) -> None:
         connection, number = Connection(node.port, timeout=10), 0
         while not self.stopping:
             if node.name in self.down:

@@ -96,7 +96,7 @@ def run(cluster: Cluster, network: Network, hold: float) -> dict:
         raise AssertionError(f"decisions were not answered: inside {inside['wrong']} {inside['examples']}, outside {askers.wrong[:3]}")
     senders.acknowledged.update(dict.fromkeys(inside["ids"], "event"))
     # Only loopback of the zone reaches its metrics.
-    figures = faults.settle_and_count(Outside(cluster, asker), senders)
+    figures = faults.settle_and_count(Outside(cluster), senders)
     figures |= {"acknowledged_outside_during": during, "acknowledged_inside_during": acknowledged_inside}
     figures["disk_full"] = disk_full(cluster, key)
     return figures
@@ -105,10 +105,9 @@ def run(cluster: Cluster, network: Network, hold: float) -> dict:
 class Outside:
     """The cluster, with the zone's nodes asked from inside their namespace."""
 
-    def __init__(self, cluster: Cluster, load: "InsideLoad"):
+    def __init__(self, cluster: Cluster):
         self.servers = cluster.servers
         self.nodes = {name: node if not node.inside else InsideNode(node) for name, node in cluster.nodes.items()}
-        del load
 
 
 class InsideNode:

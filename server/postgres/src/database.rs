@@ -54,6 +54,13 @@ impl Postgres {
     /// Connects, and brings the tables to this program's layout; of several nodes that start at once one does it and the others wait.
     /// Blocks.
     pub fn open(settings: PostgresSettings) -> Result<Self> {
+        let database = Self::connect(settings)?;
+        database.read(|pool| async move { migrate::run(&pool).await })?;
+        Ok(database)
+    }
+
+    /// The connections alone: nothing is asked or changed yet. For who only wants to look.
+    pub fn connect(settings: PostgresSettings) -> Result<Self> {
         let options = settings.options()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -65,15 +72,13 @@ impl Postgres {
             let _inside = runtime.enter();
             pool(&options, settings.connections, settings.retry)
         };
-        let database = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             place: place(&options),
             options,
             settings,
             pool,
             runtime: Some(runtime),
-        }));
-        database.read(|pool| async move { migrate::run(&pool).await })?;
-        Ok(database)
+        })))
     }
 
     /// A store of definitions on these connections. A node has two: one changes, one reads history.

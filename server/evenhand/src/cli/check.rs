@@ -132,11 +132,7 @@ async fn postgres(config: &Config) -> Result<Found, String> {
     let began = Instant::now();
     let mut settings = postgres_settings(config)?;
     settings.retry = Duration::from_secs(2);
-    let opened = tokio::task::spawn_blocking(move || Postgres::open(settings))
-        .await
-        .map_err(|e| e.to_string())?;
-    let postgres = opened.map_err(|e| e.to_string())?;
-    let text = format!("{} answers ({}), its tables are ours", postgres.place(), took(began));
+    let postgres = Postgres::connect(settings).map_err(|e| e.to_string())?;
     let mut notes = Vec::new();
     match postgres
         .slot(&FeedSettings::default())
@@ -156,6 +152,7 @@ async fn postgres(config: &Config) -> Result<Found, String> {
         }
         None => notes.push("there is no slot yet: the first node that runs makes it".into()),
     }
+    let text = format!("{} answers ({})", postgres.place(), took(began));
     Ok(Found { text, notes })
 }
 

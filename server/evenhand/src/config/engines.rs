@@ -63,8 +63,11 @@ pub struct Cache {
     pub password_file: Option<PathBuf>,
     /// The authority that signed the server's certificate (PEM); none: those that the web trusts.
     pub ca_file: Option<PathBuf>,
-    /// The public manifest keys of each environment, whose bundles are taken. None: the keys of the first bundle that is seen are held on to.
+    /// The public manifest keys of each environment, whose bundles are taken; a management node keeps them as `bundles/trusted-keys.json` in its
+    /// data directory.
     pub trusted_keys_file: Option<PathBuf>,
+    /// Without such a file: believe the first bundle that is seen of an environment, and hold on to its keys.
+    pub trust_first_seen: bool,
 }
 
 /// `[events]`: the embedded log, unless Kafka is named.

@@ -93,6 +93,10 @@ impl Config {
         if self.events.kafka.is_some() && self.definitions.postgres.is_none() && self.cache.redis.is_none() {
             return Err("events.kafka is for several nodes, which must know the same definitions: set definitions.postgres, or cache.redis for a node that only assigns and takes events".into());
         }
+        let only_assigns = self.cache.redis.is_some() && self.definitions.postgres.is_none();
+        if only_assigns && self.cache.trusted_keys_file.is_none() && !self.cache.trust_first_seen {
+            return Err("a node without definitions.postgres lives by the bundles in Redis and must know whose to take: set cache.trusted_keys_file (a management node keeps it as bundles/trusted-keys.json in its data directory), or cache.trust_first_seen = true".into());
+        }
         if self.grpc.tls_certificate.is_some() != self.grpc.tls_key.is_some() {
             return Err("grpc.tls_certificate and grpc.tls_key go together".into());
         }
@@ -150,6 +154,7 @@ mod tests {
                 "[events]\nkafka = \"k:9092\"\n[analytics]\nclickhouse = \"http://c\"",
                 "definitions.postgres",
             ),
+            ("[cache]\nredis = \"redis://r\"", "cache.trusted_keys_file"),
             ("[grpc]\ntls_key = \"k.pem\"", "grpc.tls_certificate"),
         ] {
             std::fs::write(&file, text).unwrap();

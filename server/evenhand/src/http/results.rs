@@ -21,7 +21,7 @@ use super::App;
 use super::error::HttpError;
 use super::extract::{JsonBody, QueryOf};
 use crate::catalog::is_half;
-use crate::platform::Stream;
+use crate::platform::{Stream, StreamError};
 
 /// Bytes of an export between the thread that reads and the connection that sends: 16 parts of 64 KiB.
 const PARTS_AHEAD: usize = 16;
@@ -116,6 +116,21 @@ struct ResultsParameters {
     confidence: Option<f64>,
 }
 
+/// Seconds until it is worth asking again for what an engine could not give.
+const ASK_AGAIN: u64 = 5;
+
+fn not_done(error: StreamError) -> HttpError {
+    match error {
+        StreamError::Internal(cause) => HttpError::internal(cause),
+        StreamError::Elsewhere(message) => {
+            tracing::warn!(message, "results or an erasure wait for an engine");
+            let mut error = HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "engine_away", message);
+            error.retry_after = Some(ASK_AGAIN);
+            error
+        }
+    }
+}
+
 /// The phases of an experiment or holdout that its environment's pipeline knows.
 fn phases_of(app: &App, environment: &str, experiment: &str) -> Result<Vec<u32>, HttpError> {
     let catalog = stream(app, environment)?.catalog();
@@ -178,10 +193,7 @@ async fn results(
                 .field("confidence")
         })?;
     }
-    let found = stream
-        .results(experiment, phase, query)
-        .await
-        .map_err(HttpError::internal)?;
+    let found = stream.results(experiment, phase, query).await.map_err(not_done)?;
     let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;
     results.metrics.retain(|m| !is_half(&m.id));
     Ok(Json(results))
@@ -337,6 +349,6 @@ async fn erase(
     JsonBody(asked): JsonBody<Erasure>,
 ) -> Result<Json<Erased>, HttpError> {
     let stream = stream(&app, &environment)?;
-    let events = stream.erase(asked.unit, asked.id).await.map_err(HttpError::internal)?;
+    let events = stream.erase(asked.unit, asked.id).await.map_err(not_done)?;
     Ok(Json(Erased { events }))
 }

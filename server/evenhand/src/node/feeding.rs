@@ -132,7 +132,7 @@ async fn hold(feeding: std::sync::Weak<Feeding>, mut commits: Commits, manage: A
                 bring(&feeding, &commits, &manage, publisher, &committed).await;
             }
             let gauges = publisher.gauges();
-            feeding.note(|seen| (seen.stored, seen.failures) = (gauges.stored(), gauges.failures()));
+            feeding.note(|seen| seen.stored = gauges.stored());
         }
     }
     let state = commits.state();

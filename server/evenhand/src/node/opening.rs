@@ -151,7 +151,15 @@ fn begin_from_bundles(config: &Config) -> Result<(Arc<Manage>, LocalCopy), Strin
             let text = read(path)?;
             Trust::Given(TrustedKeys::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?)
         }
-        None => Trust::FirstSeen(local.pins().map_err(|e| e.to_string())?),
+        None => {
+            let pins = local.pins().map_err(|e| e.to_string())?;
+            if config.cache.trust_first_seen {
+                Trust::FirstSeen(pins)
+            } else {
+                // What it published or was given itself, in an earlier run.
+                Trust::Given(pins)
+            }
+        }
     };
     let admin_token = match &config.definitions.admin_token_file {
         Some(path) if path.exists() => Some(read(path)?.trim().to_owned()),

@@ -14,7 +14,7 @@ use evenhand_manage::{KeyKind, Manage};
 
 use crate::config::Config;
 use embedded::Pipelines;
-pub use stream::Stream;
+pub use stream::{Stream, StreamError};
 
 /// Where events go and results come from.
 pub struct Platform {

@@ -7,6 +7,14 @@ use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcom
 
 use super::scaled;
 
+/// Why something was not done.
+pub enum StreamError {
+    /// A fault of this process.
+    Internal(String),
+    /// Kafka, ClickHouse or who processes for us is not there, or not far enough; asking again goes on with it.
+    Elsewhere(String),
+}
+
 /// The events of one environment. Cheap to clone.
 #[derive(Clone)]
 pub enum Stream {
@@ -39,24 +47,27 @@ impl Stream {
         experiment: String,
         phase: u32,
         query: ResultsQuery,
-    ) -> Result<Option<ExperimentResults>, String> {
+    ) -> Result<Option<ExperimentResults>, StreamError> {
         match self {
             Self::Embedded(pipeline) => {
                 let pipeline = pipeline.clone();
                 off_thread(move || pipeline.results(&experiment, phase, &query)).await
             }
-            Self::Scaled(stream) => stream.results(&experiment, phase, &query).await,
+            Self::Scaled(stream) => stream
+                .results(&experiment, phase, &query)
+                .await
+                .map_err(StreamError::Elsewhere),
         }
     }
 
     /// Removes a unit's events and what they contributed; how many there were.
-    pub async fn erase(&self, unit_type: String, id: String) -> Result<usize, String> {
+    pub async fn erase(&self, unit_type: String, id: String) -> Result<usize, StreamError> {
         match self {
             Self::Embedded(pipeline) => {
                 let pipeline = pipeline.clone();
                 off_thread(move || Ok(pipeline.erase(&unit_type, &id)?.events)).await
             }
-            Self::Scaled(stream) => stream.erase(&unit_type, &id).await,
+            Self::Scaled(stream) => stream.erase(&unit_type, &id).await.map_err(StreamError::Elsewhere),
         }
     }
 
@@ -72,9 +83,9 @@ impl Stream {
 /// Store work off the threads that answer requests.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, evenhand_pipeline::StoreError> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, StreamError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())
+        .map_err(|e| StreamError::Internal(e.to_string()))?
+        .map_err(|e| StreamError::Internal(e.to_string()))
 }
