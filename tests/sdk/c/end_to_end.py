@@ -5,6 +5,7 @@
 """
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -29,6 +30,8 @@ class Driver:
 
     def __init__(self, program: str, url: str, key: str, *options: str):
         self.log = tempfile.TemporaryFile("w+")
+        # Reading it here moves the place where the process would write on, which is the same file to the system.
+        fcntl.fcntl(self.log, fcntl.F_SETFL, os.O_APPEND)
         self.process = subprocess.Popen([program, url, key, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
         self.constructed_us = self.answer()["constructed_us"]
 

@@ -4,11 +4,21 @@ import Foundation
 import Glibc
 
 /// Requests by libcurl, on one thread of this transport, which begins with the first request and ends with `close`.
+///
+/// `close` waits for the thread's end. A process that ended meanwhile would run the clean-up of libcurl's TLS library beside a thread that
+/// still uses it, which is a crash at exit.
 final class CurlTransport: Transport, @unchecked Sendable {
+    /// How long `close` waits for the thread, which may be held up by a name being looked up; at its end it hangs in that, harmlessly.
+    private static let lastWordsMs = 1_000
+
     private enum Command: Sendable {
         case begin(Int, Request, @Sendable (TransportEvent) -> Void)
         case cancel(Int)
         case close
+
+        var isClose: Bool {
+            if case .close = self { true } else { false }
+        }
     }
 
     private struct State: @unchecked Sendable {
@@ -20,6 +30,10 @@ final class CurlTransport: Transport, @unchecked Sendable {
 
     private let queue: DispatchQueue
     private let state = Guarded(State())
+    /// Used on the queue only.
+    private var thread: pthread_t?
+    /// Signalled when the thread has nothing more to do with libcurl.
+    private let ended = DispatchSemaphore(value: 0)
     private var count = 0
 
     init(_ queue: DispatchQueue) { self.queue = queue }
@@ -31,7 +45,12 @@ final class CurlTransport: Transport, @unchecked Sendable {
     }
 
     func cancel(_ request: Int) { send(.cancel(request)) }
-    func close() { send(.close) }
+    func close() {
+        send(.close)
+        guard let thread else { return }
+        self.thread = nil
+        if ended.wait(timeout: .now() + .milliseconds(Self.lastWordsMs)) == .success { pthread_join(thread, nil) } else { pthread_detach(thread) }
+    }
 
     private func send(_ command: Command) {
         let begins = state.withLock { state in
@@ -42,11 +61,35 @@ final class CurlTransport: Transport, @unchecked Sendable {
             defer { state.begun = true }
             return !state.begun
         }
-        guard begins else { return }
-        let thread = Thread { self.run() }
-        thread.name = "evenhand"
-        thread.stackSize = 512 * 1_024
-        thread.start()
+        if begins { start() }
+    }
+
+    private func start() {
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        pthread_attr_setstacksize(&attributes, 512 * 1_024)
+        defer { pthread_attr_destroy(&attributes) }
+        var thread = pthread_t()
+        let me = Unmanaged.passRetained(self)
+        let failed = pthread_create(
+            &thread, &attributes,
+            { of in
+                Thread.current.name = "evenhand"
+                let transport = Unmanaged<CurlTransport>.fromOpaque(of!).takeRetainedValue()
+                transport.run()
+                transport.ended.signal()
+                return nil
+            }, me.toOpaque())
+        guard failed == 0 else {
+            me.release()
+            // The next request tries again.
+            return refuse(state.withLock { state in
+                state.begun = false
+                defer { state.commands = [] }
+                return state.commands
+            }, "no thread can be started: \(String(cString: strerror(failed)))")
+        }
+        self.thread = thread
     }
 
     // MARK: - The thread
@@ -56,7 +99,7 @@ final class CurlTransport: Transport, @unchecked Sendable {
         var all = sigset_t()
         sigfillset(&all)
         pthread_sigmask(SIG_BLOCK, &all, nil)
-        guard let curl = Curl.loaded, let multi = curl.multiInit() else { return refuse() }
+        guard let curl = Curl.loaded, let multi = curl.multiInit() else { return refuseAll() }
         state.withLock { $0.multi = multi }
         var transfers: [Int: Transfer] = [:]
         defer {
@@ -94,22 +137,20 @@ final class CurlTransport: Transport, @unchecked Sendable {
     }
 
     /// There is no libcurl: every request fails, which is told, and decisions go on.
-    private func refuse() {
+    private func refuseAll() {
         while true {
             let commands = state.withLock { state in
                 defer { state.commands = [] }
                 return state.commands
             }
-            for command in commands {
-                switch command {
-                case .begin(_, _, let tell):
-                    queue.async { tell(.ended(NoAnswer("there is no libcurl.so.4 of 7.68 or later: install it (Debian: libcurl4, Fedora: libcurl)"))) }
-                case .cancel: break
-                case .close: return
-                }
-            }
+            refuse(commands, "there is no libcurl.so.4 of 7.68 or later: install it (Debian: libcurl4, Fedora: libcurl)")
+            if commands.contains(where: \.isClose) { return }
             usleep(100_000)
         }
+    }
+
+    private func refuse(_ commands: [Command], _ why: String) {
+        for case .begin(_, _, let tell) in commands { queue.async { tell(.ended(NoAnswer(why))) } }
     }
 }
 
