@@ -48,15 +48,19 @@ impl ClickHouse {
         Ok(())
     }
 
-    /// All rows of these units, in no order, equal ones possibly more than once.
+    /// Gives all rows of these units, in no order, equal ones possibly more than once. After an error some were given.
     ///
     /// # Errors
     /// ClickHouse can't be reached or refuses.
-    pub async fn histories(&self, environment: &str, of: &[UnitKey]) -> Result<Vec<HistoryRow>, ClickHouseError> {
+    pub async fn histories(
+        &self,
+        environment: &str,
+        of: &[UnitKey],
+        mut take: impl FnMut(HistoryRow<'_>),
+    ) -> Result<(), ClickHouseError> {
         // Sorted, so that each question reads its own stretch of the table.
         let mut sorted = of.to_vec();
         sorted.sort_unstable();
-        let mut rows = Vec::new();
         for some in sorted.chunks(UNITS_AT_ONCE) {
             let sql = format!(
                 "SELECT unit, time, event_id, digest, partition, version, event_name, unit_type, key_kind, experiment, variation, phase, epoch,
@@ -65,9 +69,10 @@ impl ClickHouse {
                 literal(environment),
                 units(some)
             );
-            rows.extend(self.fetch::<HistoryRow>("reading unit histories", &sql).await?);
+            self.each::<HistoryRow<'_>>("reading unit histories", &sql, &mut take)
+                .await?;
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// The next units of a partition after one, in order, that have rows below an offset.

@@ -66,11 +66,34 @@ impl UnitEventRow {
     pub const fn version_of(offset: u64) -> u64 {
         u64::MAX - offset
     }
+
+    /// What attribution reads of it.
+    #[must_use]
+    pub fn fact(&self) -> HistoryRow<'_> {
+        HistoryRow {
+            unit: self.unit,
+            time: self.time,
+            event_id: self.event_id,
+            digest: self.digest,
+            partition: self.partition,
+            version: self.version,
+            event_name: &self.event_name,
+            unit_type: &self.unit_type,
+            key_kind: self.key_kind,
+            experiment: &self.experiment,
+            variation: &self.variation,
+            phase: self.phase,
+            epoch: self.epoch,
+            overridden: self.overridden,
+            value: self.value,
+            properties: &self.properties,
+        }
+    }
 }
 
 /// What attribution reads of a row of `unit_events`.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
-pub struct HistoryRow {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct HistoryRow<'a> {
     /// The unit.
     pub unit: [u8; 16],
     /// Effective time in milliseconds.
@@ -84,15 +107,15 @@ pub struct HistoryRow {
     /// See [`UnitEventRow::version_of`].
     pub version: u64,
     /// The event's name.
-    pub event_name: String,
+    pub event_name: &'a str,
     /// The unit's type.
-    pub unit_type: String,
+    pub unit_type: &'a str,
     /// The kind of key it came in with.
     pub key_kind: u8,
     /// The experiment, if the event is an exposure of this unit; else empty.
-    pub experiment: String,
+    pub experiment: &'a str,
     /// The variation.
-    pub variation: String,
+    pub variation: &'a str,
     /// The phase.
     pub phase: u32,
     /// The epoch.
@@ -102,37 +125,14 @@ pub struct HistoryRow {
     /// Micro-units.
     pub value: Option<i64>,
     /// Canonical text of the properties; empty: none.
-    pub properties: String,
+    pub properties: &'a str,
 }
 
-impl HistoryRow {
+impl HistoryRow<'_> {
     /// The offset at which the fact stands in the log.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         u64::MAX - self.version
-    }
-}
-
-impl From<&UnitEventRow> for HistoryRow {
-    fn from(row: &UnitEventRow) -> Self {
-        Self {
-            unit: row.unit,
-            time: row.time,
-            event_id: row.event_id,
-            digest: row.digest,
-            partition: row.partition,
-            version: row.version,
-            event_name: row.event_name.clone(),
-            unit_type: row.unit_type.clone(),
-            key_kind: row.key_kind,
-            experiment: row.experiment.clone(),
-            variation: row.variation.clone(),
-            phase: row.phase,
-            epoch: row.epoch,
-            overridden: row.overridden,
-            value: row.value,
-            properties: row.properties.clone(),
-        }
     }
 }
 

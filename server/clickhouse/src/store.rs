@@ -99,6 +99,26 @@ impl ClickHouse {
             .await
     }
 
+    /// Hands out the rows of a query one by one; they may borrow from what was received. The time limit is for all of it.
+    pub(crate) async fn each<T>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        mut take: impl FnMut(T::Value<'_>),
+    ) -> Result<(), ClickHouseError>
+    where
+        T: RowRead,
+    {
+        self.within(what, async {
+            let mut cursor = self.client.query(&escape(sql)).fetch::<T>()?;
+            while let Some(row) = cursor.next().await? {
+                take(row);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Inserts rows: one request, and one block as long as they are fewer than a million.
     pub(crate) async fn insert<T>(&self, what: &'static str, table: &str, rows: &[T]) -> Result<(), ClickHouseError>
     where

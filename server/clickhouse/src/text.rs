@@ -21,6 +21,23 @@ pub(crate) fn literal(text: &str) -> String {
 /// Bytes as an expression of the type FixedString.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2 + 9);
+    push(&mut out, bytes);
+    out
+}
+
+/// Units as what stands between the brackets of `IN ( … )`.
+pub(crate) fn units(units: &[UnitKey]) -> String {
+    let mut out = String::with_capacity(units.len() * 42);
+    for (at, unit) in units.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push(&mut out, &unit.0);
+    }
+    out
+}
+
+fn push(out: &mut String, bytes: &[u8]) {
     out.push_str("unhex('");
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
@@ -28,10 +45,4 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
         }
     }
     out.push_str("')");
-    out
-}
-
-/// Units as what stands between the brackets of `IN ( … )`.
-pub(crate) fn units(units: &[UnitKey]) -> String {
-    units.iter().map(|unit| bytes(&unit.0)).collect::<Vec<_>>().join(",")
 }

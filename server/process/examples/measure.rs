@@ -1,12 +1,16 @@
 //! How fast the processor is: events through a log in memory into the real engine, with figures of each step.
 //!
-//!     cargo run --release -p evenhand-process --example measure -- EVENTS [UNITS] [RANGE]
+//!     cargo run --release -p evenhand-process --example measure -- EVENTS [UNITS] [RANGE] [LANES]
 //!
-//! The log is filled before the clock starts. Each event names one user; a tenth are exposures.
+//! The log is filled before the clock starts. Each event names one user; a tenth are exposures. With LANES 0 one worker does the steps one
+//! after another, and each is measured; else the processor runs as it does in `evenhand process`.
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,9 +24,14 @@ use evenhand_pipeline::{
     },
     process::UnitKey,
 };
-use evenhand_process::{Begun, Catalogs, Metrics, ProcessSettings, RangeSource, Worker, in_memory::InMemoryLog};
+use evenhand_process::{
+    Begun, Catalogs, Metrics, ProcessSettings, Processor, RangeSource, Worker, in_memory::InMemoryLog,
+};
 use evenhand_stats::MetricKind;
 use sha2::{Digest, Sha256};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 4;
 const NOW: i64 = 1_795_392_000_000;
@@ -39,7 +48,51 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(measure(&server.url, &log, events, range));
+    match numbers.get(3).copied().unwrap_or(2) {
+        0 => runtime.block_on(steps(&server.url, &log, events, range)),
+        lanes => whole(&server.url, &log, events, range, lanes, &runtime),
+    }
+}
+
+/// The processor as it is.
+fn whole(url: &str, log: &InMemoryLog, events: u64, range: u64, lanes: u64, runtime: &tokio::runtime::Runtime) {
+    let store = ClickHouse::new(ClickHouseSettings::new(url)).expect("settings");
+    runtime.block_on(store.prepare()).expect("tables");
+    let catalogs = Arc::new(Catalogs(BTreeMap::from([("production".to_owned(), catalog())])));
+    let settings = ProcessSettings {
+        lanes: usize::try_from(lanes).expect("a number of threads"),
+        ..ProcessSettings::default()
+    };
+    let processor = Processor::new(
+        log.join(range),
+        store,
+        Arc::new(RwLock::new(catalogs)),
+        settings,
+        runtime.handle(),
+    )
+    .expect("a processor");
+    let (metrics, stop) = (processor.metrics(), Arc::new(AtomicBool::new(false)));
+    let started = Instant::now();
+    let running = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || processor.run(&stop))
+    };
+    while metrics.snapshot().records < events || metrics.snapshot().lag > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let all = started.elapsed();
+    stop.store(true, Relaxed);
+    running.join().expect("no panic").expect("no panic");
+    let gauges = metrics.snapshot();
+    println!(
+        "{events} events in {:.1} s: {:.0} events/s with {lanes} lanes, {} ranges, {} histories read, {} failures, {:.1} MB at most",
+        all.as_secs_f64(),
+        events as f64 / all.as_secs_f64(),
+        gauges.ranges,
+        gauges.histories_read,
+        gauges.failures,
+        peak_mb()
+    );
 }
 
 fn fill(events: u64, units: u64) -> InMemoryLog {
@@ -118,7 +171,7 @@ fn catalog() -> Catalog {
     }
 }
 
-async fn measure(url: &str, log: &InMemoryLog, events: u64, range: u64) {
+async fn steps(url: &str, log: &InMemoryLog, events: u64, range: u64) {
     let store = ClickHouse::new(ClickHouseSettings::new(url)).expect("settings");
     store.prepare().await.expect("tables");
     let catalogs = Arc::new(Catalogs(BTreeMap::from([("production".to_owned(), catalog())])));

@@ -31,6 +31,8 @@ pub struct Worker {
     pub(crate) wanted: Arc<Catalogs>,
     pub(crate) catalogs: CompiledCatalogs,
     pub(crate) states: BTreeMap<u32, State>,
+    /// Histories dropped, and bytes in memory, as the metrics have them of this worker.
+    shown: (u64, u64),
 }
 
 /// What became of a range that was begun.
@@ -46,7 +48,7 @@ pub struct Attempt {
     partition: u32,
     from: u64,
     to: u64,
-    rows: Vec<UnitEventRow>,
+    rows: Arc<Vec<UnitEventRow>>,
     touched: BTreeSet<(String, UnitKey)>,
     /// Records that can't be read: their place in the range, and why.
     pub unreadable: Vec<(usize, String)>,
@@ -55,7 +57,7 @@ pub struct Attempt {
 }
 
 /// The units of one environment that a range is about, each with its new facts.
-type Touched = BTreeMap<UnitKey, Vec<HistoryRow>>;
+type Touched = BTreeMap<UnitKey, Vec<Fact>>;
 
 impl Worker {
     /// A worker that knows of nothing yet.
@@ -77,6 +79,7 @@ impl Worker {
             wanted: Arc::default(),
             catalogs: CompiledCatalogs::default(),
             states: BTreeMap::new(),
+            shown: (0, 0),
         };
         worker.set_catalogs(catalogs)?;
         Ok(worker)
@@ -155,7 +158,7 @@ impl Worker {
             partition,
             from,
             to,
-            rows: decoded.rows,
+            rows: Arc::new(decoded.rows),
             touched: decoded.touched,
             unreadable: decoded.unreadable,
             next,
@@ -167,10 +170,30 @@ impl Worker {
     ///
     /// # Errors
     /// ClickHouse can't be written.
-    pub async fn store_rows(&mut self, attempt: &Attempt) -> Result<(), ProcessError> {
+    pub async fn store_rows(&self, attempt: &Attempt) -> Result<(), ProcessError> {
         self.store.insert_events(&attempt.rows).await?;
         add(&self.metrics.rows, attempt.rows.len());
         Ok(())
+    }
+
+    /// All steps of a range. Rows are stored while histories are read, which look only at what is below the range. Gives the records that
+    /// can't be read: their place in the range, and why.
+    ///
+    /// # Errors
+    /// ClickHouse can't be read or written, or the range does not fit to what it holds. The partition is to be forgotten then.
+    pub async fn process(&mut self, range: &Range) -> Result<Vec<(usize, String)>, ProcessError> {
+        let Begun::Attempt(mut attempt) = self.begin(range).await? else {
+            return Ok(Vec::new());
+        };
+        let (store, rows) = (self.store.clone(), Arc::clone(&attempt.rows));
+        let storing = tokio::spawn(async move { store.insert_events(&rows).await });
+        let worked_out = self.work_out(&mut attempt).await;
+        let stored = storing.await.map_err(|error| ProcessError::Broken(error.to_string()))?;
+        (worked_out?, stored?);
+        add(&self.metrics.rows, attempt.rows.len());
+        let unreadable = std::mem::take(&mut attempt.unreadable);
+        self.write(*attempt).await?;
+        Ok(unreadable)
     }
 
     /// Third step: what the units contribute, before and after.
@@ -181,9 +204,14 @@ impl Worker {
         let before = attempt.next.erased.clone();
         let erased_environments = self.take_out(attempt).await?;
         let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
-        for row in &attempt.rows {
-            let units = touched.entry(row.environment.clone()).or_default();
-            units.entry(UnitKey(row.unit)).or_default().push(HistoryRow::from(row));
+        for row in attempt.rows.iter() {
+            if !touched.contains_key(&row.environment) {
+                touched.insert(row.environment.clone(), Touched::new());
+            }
+            if let Some(units) = touched.get_mut(&row.environment) {
+                let facts = units.entry(UnitKey(row.unit)).or_default();
+                facts.push(Fact::of(&row.fact(), &mut self.names));
+            }
             attempt.next.watermark = attempt.next.watermark.max(row.time);
         }
         for (environment, unit) in std::mem::take(&mut attempt.touched) {
@@ -208,7 +236,7 @@ impl Worker {
             );
             add(&self.metrics.units, units.len());
             let compiled = self.catalogs.environments.get(&environment);
-            for (unit, rows) in units {
+            for (unit, facts) in units {
                 let place = (attempt.partition, number, unit);
                 let mut history = known.remove(&unit).unwrap_or_default();
                 let key = (environment.clone(), unit);
@@ -217,7 +245,6 @@ impl Worker {
                 if let Some(compiled) = compiled {
                     contribute(-1, &history.events(erased_before), compiled, next, &unit, &mut changes);
                 }
-                let facts = rows.iter().map(|row| Fact::of(row, &mut self.names)).collect();
                 history.add(facts);
                 if let Some(compiled) = compiled {
                     contribute(1, &history.events(erased_after), compiled, next, &unit, &mut changes);
@@ -254,10 +281,16 @@ impl Worker {
         }
         add(&self.metrics.ranges, 1);
         self.metrics.watermark_ms.fetch_max(attempt.next.watermark, Relaxed);
-        self.metrics.histories_evicted.store(self.histories.evicted, Relaxed);
-        self.metrics.history_bytes.store(self.histories.bytes() as u64, Relaxed);
+        self.show_memory();
         self.states.insert(attempt.partition, attempt.next);
         Ok(())
+    }
+
+    /// What this worker adds to the memory of all.
+    fn show_memory(&mut self) {
+        let (evicted, bytes) = std::mem::replace(&mut self.shown, (self.histories.evicted, self.histories.bytes() as u64));
+        self.metrics.histories_evicted.fetch_add(self.shown.0.wrapping_sub(evicted), Relaxed);
+        self.metrics.history_bytes.fetch_add(self.shown.1.wrapping_sub(bytes), Relaxed);
     }
 
     /// The erasures that the range's touches are about are taken out of all units of this partition; gives their environments.
@@ -294,18 +327,15 @@ impl Worker {
         partition: u32,
         below: u64,
     ) -> Result<HashMap<UnitKey, History>, ProcessError> {
-        let rows = self.store.histories(environment, units).await?;
-        add(&self.metrics.histories_read, units.len());
         let mut facts: HashMap<UnitKey, Vec<Fact>> = HashMap::with_capacity(units.len());
-        for row in rows
-            .iter()
-            .filter(|row| row.partition == partition && row.offset() < below)
-        {
-            facts
-                .entry(UnitKey(row.unit))
-                .or_default()
-                .push(Fact::of(row, &mut self.names));
-        }
+        let names = &mut self.names;
+        let take = |row: HistoryRow<'_>| {
+            if row.partition == partition && row.offset() < below {
+                facts.entry(UnitKey(row.unit)).or_default().push(Fact::of(&row, names));
+            }
+        };
+        self.store.histories(environment, units, take).await?;
+        add(&self.metrics.histories_read, units.len());
         Ok(facts
             .into_iter()
             .map(|(unit, facts)| (unit, History::read(facts)))

@@ -18,10 +18,10 @@ pub(crate) struct Fact {
 }
 
 impl Fact {
-    pub fn of(row: &HistoryRow, names: &mut Names) -> Self {
+    pub fn of(row: &HistoryRow<'_>, names: &mut Names) -> Self {
         let exposure = (!row.experiment.is_empty()).then(|| Exposure {
-            experiment: names.of(&row.experiment),
-            variation: names.of(&row.variation),
+            experiment: names.of(row.experiment),
+            variation: names.of(row.variation),
             phase: row.phase,
             epoch: row.epoch,
             overridden: row.overridden != 0,
@@ -32,12 +32,12 @@ impl Fact {
             event: UnitEvent {
                 time: row.time,
                 id: EventId::from_bytes(row.event_id),
-                name: names.of(&row.event_name),
-                unit_type: names.of(&row.unit_type),
+                name: names.of(row.event_name),
+                unit_type: names.of(row.unit_type),
                 key_kind: row.key_kind,
                 exposure,
                 value: row.value,
-                properties: (!row.properties.is_empty()).then(|| row.properties.clone()),
+                properties: (!row.properties.is_empty()).then(|| row.properties.to_owned()),
             },
         }
     }

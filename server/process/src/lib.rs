@@ -4,6 +4,7 @@
 //! range of one partition (source) → rows (record) → unit_events
 //!   → histories of the units it touches (history) → contributions before and after → cells with their marker (state, batch)
 //! catalog changed → new targets → rebuilt in steps, between ranges (rebuild)
+//! many partitions at a time: the processor hands ranges to lanes, threads with partitions of their own (processor, lane)
 //! ```
 //!
 //! **Why nothing is counted twice or lost.** A range has the same end in every attempt at it. Raw rows are facts, and inserting one again
@@ -22,6 +23,7 @@ mod catalogs;
 mod history;
 pub mod in_memory;
 mod kafka;
+mod lane;
 mod metrics;
 mod processor;
 mod rebuild;
@@ -53,6 +55,9 @@ pub enum ProcessError {
     /// A catalog contradicts itself.
     #[error("the catalog can't be used: {0}")]
     Catalog(#[from] StoreError),
+    /// A step of the program itself.
+    #[error("a step of processing broke off: {0}")]
+    Broken(String),
     /// Log and aggregates don't fit together.
     #[error(
         "partition {partition}: the aggregates in ClickHouse hold everything below offset {position}, and the log goes on at {from}: events \

@@ -1,6 +1,12 @@
 //! Counters of a processor, for whoever watches it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+};
 
 /// Counted since the start, and where things stand.
 #[derive(Debug, Default)]
@@ -17,7 +23,8 @@ pub struct Metrics {
     pub(crate) history_bytes: AtomicU64,
     pub(crate) cells: AtomicU64,
     pub(crate) rebuild_steps: AtomicU64,
-    pub(crate) rebuild_thousandths: AtomicU64,
+    /// The share done of the partition that is furthest behind, by lane; no entry: nothing is rebuilt.
+    pub(crate) rebuilding: Mutex<BTreeMap<u32, f64>>,
     pub(crate) erasures: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) lag: AtomicU64,
@@ -81,12 +88,26 @@ impl Metrics {
             history_bytes: of(&self.history_bytes),
             cells: of(&self.cells),
             rebuild_steps: of(&self.rebuild_steps),
-            rebuild_thousandths: of(&self.rebuild_thousandths),
+            rebuild_thousandths: self.rebuild_thousandths(),
             erasures: of(&self.erasures),
             failures: of(&self.failures),
             lag: of(&self.lag),
             watermark_ms: self.watermark_ms.load(Relaxed),
         }
+    }
+
+    /// How far a lane is with its rebuilds; None: it has none.
+    pub(crate) fn show_rebuild(&self, lane: u32, share: Option<f64>) {
+        let mut rebuilding = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        match share {
+            Some(share) => drop(rebuilding.insert(lane, share)),
+            None => drop(rebuilding.remove(&lane)),
+        }
+    }
+
+    fn rebuild_thousandths(&self) -> u64 {
+        let rebuilding = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        (rebuilding.values().copied().fold(1.0, f64::min) * 1_000.0) as u64
     }
 }
 

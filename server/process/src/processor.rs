@@ -1,9 +1,10 @@
-//! The loop: ranges as they come, rebuilds in between, failures tried again.
+//! The loop: ranges as they come go to lanes, what is done is finished, failures are tried again.
 
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, Receiver},
     },
     time::Duration,
 };
@@ -12,49 +13,67 @@ use evenhand_clickhouse::ClickHouse;
 
 use crate::{
     ProcessError,
-    batch::{Begun, Worker},
+    batch::Worker,
     catalogs::Catalogs,
+    lane::{Lane, Processed, Report, Told},
     metrics::Metrics,
     settings::ProcessSettings,
-    source::{Finished, Range, RangeSource},
+    source::{Finished, RangeSource},
 };
 
-/// How long to wait for a range when nothing else is to be done.
-const IDLE: Duration = Duration::from_millis(200);
+/// How long to wait for a range when the lanes have nothing to do.
+const IDLE: Duration = Duration::from_millis(100);
+/// The same while they have.
+const BUSY: Duration = Duration::from_millis(5);
 
-/// Processes the partitions of one source. It belongs to one thread.
+/// Processes the partitions of one source. It belongs to one thread, and has others for the work itself.
 pub struct Processor<S> {
     source: S,
-    worker: Worker,
     settings: ProcessSettings,
     metrics: Arc<Metrics>,
-    catalogs: Arc<RwLock<Arc<Catalogs>>>,
-    /// Partitions whose rebuild may go on.
-    rebuilding: Vec<u32>,
+    told: Arc<Told>,
+    lanes: Vec<Lane>,
+    reports: Receiver<Report>,
+    /// Ranges that a lane has.
+    outstanding: usize,
 }
 
 impl<S: RangeSource> Processor<S> {
-    /// Makes a processor; [`ClickHouse::prepare`] was called before. What is put into `catalogs` later is used from the next range on.
+    /// Makes a processor, whose lanes ask ClickHouse on this runtime; [`ClickHouse::prepare`] was called before. What is put into `catalogs`
+    /// later is used from the next range on.
     ///
     /// # Errors
-    /// A catalog contradicts itself.
+    /// A catalog contradicts itself, or there are no threads to be had.
     pub fn new(
         source: S,
         store: ClickHouse,
         catalogs: Arc<RwLock<Arc<Catalogs>>>,
         settings: ProcessSettings,
+        runtime: &tokio::runtime::Handle,
     ) -> Result<Self, ProcessError> {
         let metrics = Arc::new(Metrics::default());
-        metrics.rebuild_thousandths.store(1_000, Relaxed);
-        let current = Arc::clone(&catalogs.read().unwrap_or_else(PoisonError::into_inner));
-        let worker = Worker::new(store, current, settings, Arc::clone(&metrics))?;
+        let told = Arc::new(Told {
+            catalogs: Arc::clone(&catalogs),
+            ..Told::default()
+        });
+        let (sender, reports) = mpsc::channel();
+        let count = u32::try_from(settings.lanes.max(1)).unwrap_or(u32::MAX);
+        let mut lanes = Vec::new();
+        for number in 0..count {
+            let current = Arc::clone(&catalogs.read().unwrap_or_else(PoisonError::into_inner));
+            let worker = Worker::new(store.clone(), current, settings.of_a_lane(), Arc::clone(&metrics))?;
+            let lane = Lane::start(worker, &metrics, &told, &sender, runtime, (number, count))
+                .map_err(|error| ProcessError::Broken(format!("no thread can be started: {error}")))?;
+            lanes.push(lane);
+        }
         Ok(Self {
             source,
-            worker,
             settings,
             metrics,
-            catalogs,
-            rebuilding: Vec::new(),
+            told,
+            lanes,
+            reports,
+            outstanding: 0,
         })
     }
 
@@ -64,93 +83,91 @@ impl<S: RangeSource> Processor<S> {
         Arc::clone(&self.metrics)
     }
 
-    /// Works until `stop` is set. Blocks its thread; must not be called on one of the runtime's own.
-    pub fn run(&mut self, runtime: &tokio::runtime::Handle, stop: &AtomicBool) {
-        while !stop.load(Relaxed) {
-            match self.turn(runtime, IDLE) {
-                Ok(_) => {}
-                Err(error) => {
-                    self.metrics.failures.fetch_add(1, Relaxed);
-                    tracing::error!(%error, "processing failed; it will be tried again");
-                    std::thread::sleep(self.settings.retry);
-                    self.begin_anew();
-                }
-            }
-        }
-    }
-
-    /// One range, if there is one within `wait`, and one step of each rebuild. True when anything was done.
+    /// Works until `stop` is set, and ends when the ranges in hand are done. Blocks its thread.
     ///
     /// # Errors
-    /// Nothing is lost by it: call [`Self::begin_anew`], then this again.
-    pub fn turn(&mut self, runtime: &tokio::runtime::Handle, wait: Duration) -> Result<bool, ProcessError> {
-        let current = Arc::clone(&self.catalogs.read().unwrap_or_else(PoisonError::into_inner));
-        self.worker.set_catalogs(current)?;
-        let wait = if self.rebuilding.is_empty() {
-            wait
-        } else {
-            Duration::ZERO
-        };
+    /// A lane has panicked: the process is to be started anew. All else is tried again.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), ProcessError> {
+        while !stop.load(Relaxed) {
+            if let Err(error) = self.turn() {
+                self.metrics.failures.fetch_add(1, Relaxed);
+                tracing::error!(%error, "processing failed; it will be tried again");
+                std::thread::sleep(self.settings.retry);
+                self.begin_anew();
+            }
+            if self.lanes.iter().any(Lane::has_ended) {
+                return Err(ProcessError::Broken("a thread has panicked; the reason is above".into()));
+            }
+        }
+        self.told.stopping.store(true, Relaxed);
+        self.lanes.clear();
+        while let Ok(report) = self.reports.try_recv() {
+            // What is not finished here is done again by the next, who finds it done.
+            let _failed = self.take(report);
+        }
+        Ok(())
+    }
+
+    /// Takes what the lanes have done, and hands them the next range.
+    fn turn(&mut self) -> Result<(), ProcessError> {
+        while let Ok(report) = self.reports.try_recv() {
+            self.take(report)?;
+        }
+        let wait = if self.outstanding > 0 { BUSY } else { IDLE };
         let range = self.source.next_range(wait)?;
-        let owned = self.source.owned();
-        for partition in self
-            .worker
-            .known()
-            .into_iter()
-            .filter(|partition| !owned.contains(partition))
-        {
-            self.worker.forget(partition);
-        }
+        let owned = self.source.owned().into_iter().collect();
+        *self.told.owned.write().unwrap_or_else(PoisonError::into_inner) = owned;
         self.metrics.lag.store(self.source.lag(), Relaxed);
-        let mut worked = range.is_some();
         if let Some(range) = range {
-            runtime.block_on(self.process(&range))?;
-            if self.source.finish(range.partition, range.to) == Finished::Moved {
-                // What was written is right; what is in memory is no longer ours to go on from.
-                self.metrics.moved.fetch_add(1, Relaxed);
-                self.worker.forget(range.partition);
+            let generation = self.told.generation.load(Relaxed);
+            self.outstanding += 1;
+            if let Some(lane) = self.lane(range.partition) {
+                lane.work_on(generation, range);
             }
         }
-        self.rebuilding.clear();
-        for partition in owned {
-            if runtime.block_on(self.worker.rebuild_step(partition))? {
-                self.rebuilding.push(partition);
-                worked = true;
+        Ok(())
+    }
+
+    fn take(&mut self, report: Report) -> Result<(), ProcessError> {
+        if report.generation != self.told.generation.load(Relaxed) {
+            return Ok(());
+        }
+        let Processed {
+            partition,
+            to,
+            unreadable,
+        } = report.said?;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        for (record, reason) in &unreadable {
+            self.source.bury(partition, record, reason)?;
+            self.metrics.unreadable.fetch_add(1, Relaxed);
+            tracing::warn!(
+                partition,
+                offset = record.offset,
+                reason,
+                "a record can't be read and was put aside"
+            );
+        }
+        if self.source.finish(partition, to) == Finished::Moved {
+            // What was written is right; what is in memory is no longer ours to go on from.
+            self.metrics.moved.fetch_add(1, Relaxed);
+            if let Some(lane) = self.lane(partition) {
+                lane.forget(partition);
             }
         }
-        self.worker.show_progress();
-        Ok(worked)
+        Ok(())
+    }
+
+    fn lane(&self, partition: u32) -> Option<&Lane> {
+        self.lanes.get(partition as usize % self.lanes.len().max(1))
     }
 
     /// After a failure: everything in memory goes, the source begins anew.
-    pub fn begin_anew(&mut self) {
-        for partition in self.worker.known() {
-            self.worker.forget(partition);
-        }
-        self.rebuilding.clear();
+    fn begin_anew(&mut self) {
+        self.told.generation.fetch_add(1, Relaxed);
+        self.outstanding = 0;
         if let Err(error) = self.source.reopen() {
             tracing::error!(%error, "the log can't be reached");
         }
-    }
-
-    async fn process(&mut self, range: &Range) -> Result<(), ProcessError> {
-        let Begun::Attempt(mut attempt) = self.worker.begin(range).await? else {
-            return Ok(());
-        };
-        for (place, reason) in &attempt.unreadable {
-            if let Some(record) = range.records.get(*place) {
-                self.source.bury(range.partition, record, reason)?;
-                self.metrics.unreadable.fetch_add(1, Relaxed);
-                tracing::warn!(
-                    partition = range.partition,
-                    offset = record.offset,
-                    reason,
-                    "a record can't be read and was put aside"
-                );
-            }
-        }
-        self.worker.store_rows(&attempt).await?;
-        self.worker.work_out(&mut attempt).await?;
-        self.worker.write(*attempt).await
     }
 }

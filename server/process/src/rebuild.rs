@@ -1,8 +1,6 @@
 //! A new target is worked out over the units that are there: a number of them at a time, each step with a marker of its own. Units that are
 //! in follow every range from then on; a restart goes on where the last marker says.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use evenhand_pipeline::process::{UnitKey, aggregate::Changes, attribute::contributions, compiled::Coverage};
 
 use crate::{ProcessError, batch::Worker, metrics::add, state::State};
@@ -40,7 +38,6 @@ impl Worker {
         add(&self.metrics.cells, written.cells.len());
         let goes_on = next.rebuild_share().is_some();
         self.states.insert(partition, next);
-        self.show_progress();
         Ok(goes_on)
     }
 
@@ -114,15 +111,8 @@ impl Worker {
         Ok((changes, moving))
     }
 
-    /// The share done of the partition that is furthest behind.
-    pub(crate) fn show_progress(&self) {
-        let least = self
-            .states
-            .values()
-            .filter_map(State::rebuild_share)
-            .fold(1.0, f64::min);
-        self.metrics
-            .rebuild_thousandths
-            .store((least * 1_000.0) as u64, Relaxed);
+    /// The share done of the partition that is furthest behind; None: nothing is to be rebuilt.
+    pub(crate) fn rebuild_share(&self) -> Option<f64> {
+        self.states.values().filter_map(State::rebuild_share).reduce(f64::min)
     }
 }

@@ -26,6 +26,7 @@ const PARTITIONS: u32 = 3;
 /// Small: histories are dropped and read again, rebuilds take many steps, names are forgotten.
 fn settings() -> ProcessSettings {
     ProcessSettings {
+        lanes: 2,
         history_bytes: 4_000,
         name_bytes: 2_500,
         rebuild_units: 2,
@@ -431,12 +432,19 @@ fn a_processor_goes_on_when_clickhouse_was_killed() {
     };
     some();
     log.append(0, b"no key", b"{}");
-    let mut processor = Processor::new(log.join(20), store.clone(), Arc::clone(&current), settings()).unwrap();
+    let processor = Processor::new(
+        log.join(20),
+        store.clone(),
+        Arc::clone(&current),
+        settings(),
+        runtime.handle(),
+    )
+    .unwrap();
     let metrics = processor.metrics();
     let stop = Arc::new(AtomicBool::new(false));
     let thread = {
-        let (stop, handle) = (Arc::clone(&stop), runtime.handle().clone());
-        std::thread::spawn(move || processor.run(&handle, &stop))
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || processor.run(&stop))
     };
     std::thread::sleep(Duration::from_millis(300));
     server.kill();
@@ -450,7 +458,7 @@ fn a_processor_goes_on_when_clickhouse_was_killed() {
         g.lag == 0 && g.rebuild_thousandths == 1_000 && g.rebuild_steps > 0
     });
     stop.store(true, Relaxed);
-    thread.join().unwrap();
+    thread.join().unwrap().unwrap();
     assert_eq!(
         runtime.block_on(support::stored(&store, &full)),
         support::embedded(&pipeline, &full)

@@ -1,6 +1,7 @@
 //! `evenhand process`: from Kafka to ClickHouse. As many of these run as one likes, up to the number of partitions.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +68,8 @@ impl Process {
             telemetry.finish().await;
             done
         })?;
+        // A range that was not finished in time is not waited for again.
+        runtime.shutdown_background();
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -114,23 +117,35 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     };
     let catalogs = Arc::new(RwLock::new(Arc::new(catalogs(&node.manage))));
     let source = KafkaSource::open(&kafka, limits).map_err(|e| e.to_string())?;
-    let mut processor =
-        Processor::new(source, store, Arc::clone(&catalogs), ProcessSettings::default()).map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Handle::current();
+    let usual = ProcessSettings::default();
+    let settings = ProcessSettings {
+        lanes: config.process.lanes.map_or(usual.lanes, NonZeroUsize::get),
+        history_bytes: config.process.history_bytes.get(),
+        ..usual
+    };
+    let processor = Processor::new(source, store, Arc::clone(&catalogs), settings, &runtime)
+        .map_err(|e| e.to_string())?;
     working.begun(rekey, processor.metrics());
     follow(Arc::clone(&node.manage), catalogs);
-    let (ending, runtime) = (Arc::new(AtomicBool::new(false)), tokio::runtime::Handle::current());
-    let thread = {
+    let ending = Arc::new(AtomicBool::new(false));
+    let processing = {
         let ending = Arc::clone(&ending);
-        std::thread::Builder::new()
-            .name("evenhand-process".into())
-            .spawn(move || processor.run(&runtime, &ending))
-            .map_err(|e| format!("the processing thread can't be started: {e}"))?
+        tokio::task::spawn_blocking(move || processor.run(&ending))
     };
-    stop.received().await;
-    ending.store(true, Ordering::Relaxed);
-    let ended = tokio::time::timeout(LAST_RANGE, tokio::task::spawn_blocking(move || thread.join())).await;
-    if ended.is_err() {
-        tracing::warn!("the range in hand was not finished in time; it is done again by whoever gets the partition");
+    tokio::pin!(processing);
+    let ended = tokio::select! {
+        () = stop.received() => {
+            ending.store(true, Ordering::Relaxed);
+            tokio::time::timeout(LAST_RANGE, &mut processing).await.ok()
+        }
+        ended = &mut processing => Some(ended),
+    };
+    match ended {
+        None => tracing::warn!("the ranges in hand were not finished in time; they are done again by whoever gets the partitions"),
+        Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => return Err(error.to_string()),
+        Some(Err(panicked)) => return Err(format!("processing has panicked: {panicked}")),
     }
     working.end();
     let _shown_no_more = closing.send(true);

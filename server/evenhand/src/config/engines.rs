@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -131,6 +131,25 @@ impl Default for Analytics {
             password_file: None,
             cluster: None,
             retention_days: const { NonZeroU32::new(400).unwrap() },
+        }
+    }
+}
+
+/// `[process]`: what `evenhand process` may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Processing {
+    /// Threads that work on partitions; none: one for each core, 2 to 8.
+    pub lanes: Option<NonZeroUsize>,
+    /// Bytes of units' histories kept in memory, by all threads together. Others are read from ClickHouse again when an event of theirs comes.
+    pub history_bytes: NonZeroUsize,
+}
+
+impl Default for Processing {
+    fn default() -> Self {
+        Self {
+            lanes: None,
+            history_bytes: const { NonZeroUsize::new(512 << 20).unwrap() },
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Telemetry};
+pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Telemetry, Processing};
 
 /// The configuration of every role. Unknown names are refused, so that a typing mistake is not a silent default.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub events: Events,
     /// Where results come from.
     pub analytics: Analytics,
+    /// What processing may use.
+    pub process: Processing,
     /// The gRPC listener.
     pub grpc: Grpc,
     /// Traces and metrics over OTLP.
@@ -65,6 +67,7 @@ impl Default for Config {
             cache: Cache::default(),
             events: Events::default(),
             analytics: Analytics::default(),
+            process: Processing::default(),
             grpc: Grpc::default(),
             telemetry: Telemetry::default(),
         }

@@ -1,8 +1,10 @@
-//! The engine: the C interface of `libchdb.so`, of which one connection is held and one query runs at a time.
+//! The engine: the C interface of `libchdb.so`. A connection runs one query at a time; of several, each runs its own.
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
-    sync::{Mutex, PoisonError},
+    ops::Deref,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use libloading::Library;
@@ -39,16 +41,45 @@ functions! {
     chdb_destroy_insert_stream: fn(Handle);
 }
 
+/// Queries that run at a time.
+const CONNECTIONS: usize = 8;
+/// How long the end waits for queries that run.
+const LAST_QUERY: Duration = Duration::from_secs(10);
+
 /// The open engine.
 pub struct Engine {
     functions: Functions,
-    connection: Mutex<Connection>,
+    /// Those that are free.
+    connections: Mutex<Vec<Connection>>,
+    freed: Condvar,
 }
 
 struct Connection(*mut Handle);
 
-// SAFETY: the library lets any thread use a connection as long as only one does at a time, which the mutex around it sees to.
+// SAFETY: the library lets any thread use a connection as long as only one does at a time: whoever has one has taken it out of the list.
 unsafe impl Send for Connection {}
+
+/// A connection that somebody has.
+struct Taken<'a> {
+    engine: &'a Engine,
+    /// None at the end only.
+    connection: Option<Connection>,
+}
+
+impl Deref for Taken<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("it goes back at the end only")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.engine.free().extend(self.connection.take());
+        self.engine.freed.notify_one();
+    }
+}
 
 impl Engine {
     /// Loads the library and opens (or makes) the data in `directory`.
@@ -63,17 +94,37 @@ impl Engine {
         let arguments = ["clickhouse".to_owned(), format!("--path={directory}")]
             .map(|argument| CString::new(argument).expect("an argument of a process has no NUL"));
         let pointers = arguments.each_ref().map(|argument| argument.as_ptr());
-        // SAFETY: two NUL-terminated texts, alive through the call.
-        let connection = unsafe { (functions.chdb_connect)(2, pointers.as_ptr()) };
-        if connection.is_null() {
-            return Err(format!(
-                "the engine can't open {directory}: the reason is in the lines above; another process may hold it"
-            ));
+        let mut connections = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            // SAFETY: two NUL-terminated texts, alive through the call.
+            let connection = unsafe { (functions.chdb_connect)(2, pointers.as_ptr()) };
+            if connection.is_null() {
+                return Err(format!(
+                    "the engine can't open {directory}: the reason is in the lines above; another process may hold it"
+                ));
+            }
+            connections.push(Connection(connection));
         }
         Ok(Self {
             functions,
-            connection: Mutex::new(Connection(connection)),
+            connections: Mutex::new(connections),
+            freed: Condvar::new(),
         })
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> Taken<'_> {
+        let mut free = self
+            .freed
+            .wait_while(self.free(), |free| free.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        Taken {
+            engine: self,
+            connection: free.pop(),
+        }
     }
 
     /// Runs one statement and gives its result in `format`. Parameters are `{name:Type}` in the text.
@@ -84,14 +135,14 @@ impl Engine {
         format: &str,
         parameters: &[(String, String)],
     ) -> Result<Vec<u8>, String> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection();
         self.choose(&connection, database)?;
         self.run(&connection, sql, format, parameters)
     }
 
     /// Runs `INSERT INTO …` with rows in `format`.
     pub fn insert(&self, database: Option<&str>, sql: &str, format: &str, rows: &[u8]) -> Result<Vec<u8>, String> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection();
         self.choose(&connection, database)?;
         let it = &self.functions;
         // SAFETY: every pointer goes with its length and lives through the call; the stream is destroyed exactly once.
@@ -115,9 +166,15 @@ impl Engine {
 
     /// Closes the data. Nothing may be asked afterwards.
     pub fn close(&self) {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the connection is open, and the process ends after this.
-        unsafe { (self.functions.chdb_close_conn)(connection.0) }
+        // One that runs a query for longer ends with the process.
+        let (mut free, _) = self
+            .freed
+            .wait_timeout_while(self.free(), LAST_QUERY, |free| free.len() < CONNECTIONS)
+            .unwrap_or_else(PoisonError::into_inner);
+        for connection in free.drain(..) {
+            // SAFETY: the connection is open, nobody has it, and the process ends after this.
+            unsafe { (self.functions.chdb_close_conn)(connection.0) }
+        }
     }
 
     fn choose(&self, connection: &Connection, database: Option<&str>) -> Result<(), String> {

@@ -1,0 +1,70 @@
+"""How fast `evenhand process` brings a backlog into ClickHouse: events wait in Kafka, then the processor starts and the clock runs."""
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import event_set
+from cluster import Cluster, eventually
+from equality import BATCH, send
+
+# Of a thousand events of one user each: exposures first, then what a shop sees.
+EXPOSURES = 0.1
+SENDERS = 4
+
+
+def bodies(count: int, base_ms: int):
+    """Batches of NDJSON; each event names one user, who has ten events."""
+    users = max(50, count // 10)
+    for first in range(0, count, BATCH):
+        lines = []
+        for number in range(first, min(first + BATCH, count)):
+            # A fixed scramble instead of chance: the same events in every run.
+            user = number * 0x9E3779B97F4A7C15 % (1 << 64) % users
+            start = f'{{"event_id":"{uuid.UUID(int=(0x0190A1B2C3D47 << 76) | (0x8 << 60) | number)}","timestamp":{base_ms + number // 100},"user_id":"u{user}",'
+            if number % 10 == 0:
+                rest = f'"event_name":"$exposure","experiment_id":"by-user","variation_id":"{("control", "treatment")[user & 1]}","reason":"SPLIT"}}'
+            else:
+                rest = f'"event_name":"purchase","value":"{number % 90}.25","properties":{{"region":"eu","path":"/shop/{number % 1000}"}}}}'
+            lines.append(start + rest)
+        yield "\n".join(lines).encode()
+
+
+def used(process: int) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def play(directory: Path, count: int) -> dict:
+    base_ms = (int(time.time() // 86_400) - 2) * 86_400_000
+    with Cluster(directory) as cluster:
+        try:
+            serve = cluster.serve("serve")
+            event_set.define(lambda method, path, body: serve.api(method, path, body))
+            began = time.monotonic()
+            with ThreadPoolExecutor(SENDERS) as senders:
+                sent = sum(senders.map(lambda body: send(serve.port, cluster.keys["server"], body), bodies(count, base_ms)))
+            print(f"  {sent} events in Kafka after {time.monotonic() - began:.0f} s", flush=True)
+            processes = {name: cluster.servers[name].process.pid for name in ("kafka", "clickhouse")}
+            before = {name: used(pid) for name, pid in processes.items()}
+            began = time.monotonic()
+            processor = cluster.process("process")
+            eventually(lambda: processor.metric("evenhand_process_rows_total"), lambda rows: rows >= sent, "every event has its row", max(120.0, count / 1_000))
+            path = f"{event_set.E}/experiments/by-user/results"
+            found = eventually(lambda: serve.api("GET", path).json(), lambda found: found["lag_events"] == 0, "nothing waits", 60)
+            took = time.monotonic() - began
+            cpu = {name: round(used(pid) - before[name], 1) for name, pid in processes.items()} | {"process": round(used(processor.process.pid), 1)}
+            units = sum(variation["units"] for variation in found["variations"])
+            memory = int(Path(f"/proc/{processor.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+            if units == 0:
+                raise AssertionError(f"nobody was counted: {found}")
+        except BaseException:
+            cluster.report()
+            raise
+    figures = {"events": sent, "seconds": round(took, 1), "events_per_second": round(sent / took), "cpu_seconds": cpu, "memory_mb": round(memory)}
+    print(f"  {sent} events through `evenhand process` in {took:.1f} s: {sent / took:.0f} events/s; CPU seconds: {cpu}; {memory:.0f} MB at most", flush=True)
+    return figures
