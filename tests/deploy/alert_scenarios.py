@@ -47,7 +47,7 @@ def healthy() -> dict[str, str]:
             f'evenhand_grpc_calls_total{{method="Publish",code="Unavailable",{labels}}}': rising(6),
             f"evenhand_http_connections{{{labels}}}": steady(500),
             f"evenhand_http_connections_limit{{{labels}}}": steady(10000),
-            f'evenhand_manifest_subscribers_dropped_total{{reason="slow",{labels}}}': rising(1),
+            f'evenhand_http_connections_dropped_total{{reason="slow",{labels}}}': rising(1),
             f'evenhand_tls_certificate_not_after_seconds{{listener="grpc",{labels}}}': steady(90 * 86400),
             f"evenhand_postgres_up{{{labels}}}": steady(1),
             f"evenhand_postgres_commit_conflicts_total{{{labels}}}": rising(0.1),
@@ -118,7 +118,7 @@ SCENARIOS: dict[str, tuple[dict[str, str | None], dict[int, set[str]]]] = {
     "assignments take 20 ms": (on("evenhand_assignment_seconds_bucket", rising(4000), 'le="0.005"'), {3: set(), 12: {"EvenhandAssignmentsSlow"}}),
     "gRPC fails": (on("evenhand_grpc_calls_total", rising(200), "Unavailable"), {3: set(), 12: {"EvenhandGrpcFails"}}),
     "connections run out": (on("evenhand_http_connections", steady(9500), A), {3: set(), 10: {"EvenhandConnectionsUsedUp"}}),
-    "readers are too slow": (on("evenhand_manifest_subscribers_dropped_total", rising(20), A), {20: {"EvenhandSubscribersDropped"}}),
+    "readers are too slow": (on("evenhand_http_connections_dropped_total", rising(20), A), {20: {"EvenhandReadersDropped"}}),
     "a certificate has ten days": (on("evenhand_tls_certificate_not_after_seconds", steady(10 * 86400), A), {30: set(), 90: {"EvenhandCertificateExpires"}}),
     "a certificate has one day": (
         on("evenhand_tls_certificate_not_after_seconds", steady(86400), A),

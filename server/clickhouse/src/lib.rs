@@ -22,6 +22,7 @@ mod schema;
 mod settings;
 mod store;
 mod text;
+mod watch;
 
 pub use cells::{PartitionCells, WrittenCells};
 pub use erase::{Erasure, ErasureEvent, TouchedUnit};

@@ -1,10 +1,16 @@
 //! The connection: a client, what it may ask for how long, and errors in words.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use clickhouse::{Client, Row, RowOwned, RowRead, RowWrite};
 
-use crate::{error::ClickHouseError, settings::ClickHouseSettings};
+use prometheus_client::registry::Registry;
+
+use crate::{
+    error::ClickHouseError,
+    settings::ClickHouseSettings,
+    watch::{Operation, Watch},
+};
 
 /// ClickHouse, reached over HTTP. Cheap to clone.
 #[derive(Clone)]
@@ -12,6 +18,7 @@ pub struct ClickHouse {
     pub(crate) client: Client,
     pub(crate) settings: Arc<ClickHouseSettings>,
     pub(crate) host: Arc<str>,
+    pub(crate) watch: Watch,
 }
 
 impl std::fmt::Debug for ClickHouse {
@@ -82,12 +89,19 @@ impl ClickHouse {
             client,
             settings: Arc::new(settings),
             host: host.into(),
+            watch: Watch::new(),
         })
+    }
+
+    /// Adds the series of this connection and its clones.
+    pub fn register(&self, registry: &mut Registry) {
+        self.watch.register(registry);
     }
 
     /// Runs a statement that gives no rows.
     pub(crate) async fn execute(&self, what: &'static str, sql: &str) -> Result<(), ClickHouseError> {
-        self.within(what, self.client.query(&escape(sql)).execute()).await
+        self.within(Operation::ddl, what, self.client.query(&escape(sql)).execute())
+            .await
     }
 
     /// The rows of a query. Columns are read in the order in which the row names them.
@@ -95,8 +109,12 @@ impl ClickHouse {
     where
         T: RowOwned + RowRead,
     {
-        self.within(what, self.client.query(&escape(sql)).fetch_all::<T>())
-            .await
+        self.within(
+            Operation::select,
+            what,
+            self.client.query(&escape(sql)).fetch_all::<T>(),
+        )
+        .await
     }
 
     /// Hands out the rows of a query one by one; they may borrow from what was received. The time limit is for all of it.
@@ -109,7 +127,7 @@ impl ClickHouse {
     where
         T: RowRead,
     {
-        self.within(what, async {
+        self.within(Operation::select, what, async {
             let mut cursor = self.client.query(&escape(sql)).fetch::<T>()?;
             while let Some(row) = cursor.next().await? {
                 take(row);
@@ -127,7 +145,7 @@ impl ClickHouse {
         if rows.is_empty() {
             return Ok(());
         }
-        self.within(what, async {
+        self.within(Operation::insert, what, async {
             let mut insert = self.client.insert::<T>(table).await?;
             for row in rows {
                 insert.write(row).await?;
@@ -138,6 +156,18 @@ impl ClickHouse {
     }
 
     async fn within<T>(
+        &self,
+        operation: Operation,
+        what: &'static str,
+        asked: impl Future<Output = Result<T, clickhouse::error::Error>>,
+    ) -> Result<T, ClickHouseError> {
+        let began = Instant::now();
+        let done = self.in_time(what, asked).await;
+        self.watch.saw(operation, began.elapsed(), done.as_ref().err());
+        done
+    }
+
+    async fn in_time<T>(
         &self,
         what: &'static str,
         asked: impl Future<Output = Result<T, clickhouse::error::Error>>,

@@ -62,6 +62,8 @@ pub struct RekeyStatus {
     pub failures: u64,
     /// Records that are not read yet, as of the last second.
     pub lag: u64,
+    /// Partitions that are this member's.
+    pub partitions: u64,
     /// The last failure; None once it works again.
     pub problem: Option<String>,
 }
@@ -75,6 +77,7 @@ struct Shared {
     lost: AtomicU64,
     failures: AtomicU64,
     lag: AtomicU64,
+    partitions: AtomicU64,
     problem: Mutex<Option<String>>,
 }
 
@@ -102,6 +105,7 @@ impl Rekey {
             dead: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            partitions: AtomicU64::new(0),
             lag: AtomicU64::new(0),
             problem: Mutex::default(),
         });
@@ -129,6 +133,7 @@ impl Rekey {
             lost: shared.lost.load(Relaxed),
             failures: shared.failures.load(Relaxed),
             lag: shared.lag.load(Relaxed),
+            partitions: shared.partitions.load(Relaxed),
             problem: shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -273,6 +278,7 @@ impl Member<'_> {
             .iter()
             .map(|(partition, next)| group.high(*partition).unwrap_or(*next).saturating_sub(*next).max(0));
         self.shared.lag.store(lag.sum::<i64>().unsigned_abs(), Relaxed);
+        self.shared.partitions.store(self.epochs.len() as u64, Relaxed);
     }
 
     /// Commits what has arrived, in order, and waits until fewer than `most` batches are on their way.

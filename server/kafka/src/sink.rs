@@ -18,6 +18,7 @@ use evenhand_pipeline::{
     log::{Appending, EventSink, NewBatch, record as log_record},
     trace,
 };
+use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::{
@@ -56,6 +57,7 @@ struct Inner {
     ack_timeout: Duration,
     direct: AtomicBool,
     refused: AtomicU64,
+    produce_seconds: Histogram,
     stopping: AtomicBool,
 }
 
@@ -98,6 +100,7 @@ impl KafkaSink {
             direct: AtomicBool::new(true),
             refused: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            produce_seconds: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
         });
         let handle = {
             let inner = Arc::clone(&inner);
@@ -123,6 +126,15 @@ impl KafkaSink {
             sink: self.clone(),
             environment: name.to_owned(),
         })
+    }
+
+    /// Adds the series that this module keeps as such; the others are in [`Self::status`].
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "kafka_produce_seconds",
+            "Time from handing a batch over to the acknowledgement of all replicas",
+            self.inner.produce_seconds.clone(),
+        );
     }
 
     /// Counters and gauges of this moment.
@@ -233,9 +245,11 @@ impl Inner {
                 })?;
         }
         delivery.seal();
+        let handed_over = Instant::now();
         let outcome = tokio::time::timeout(self.ack_timeout, delivery.finished())
             .await
             .map_err(|_| NotSent::Failed(format!("no acknowledgement within {:?}", self.ack_timeout)))?;
+        self.produce_seconds.observe(handed_over.elapsed().as_secs_f64());
         if let Some(refused) = outcome.refused.first() {
             return Err(NotSent::Failed(refused.why.clone()));
         }

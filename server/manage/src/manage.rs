@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -70,6 +71,8 @@ pub struct Shared {
     signing: ArcSwap<SigningKeys>,
     published: RwLock<BTreeMap<String, PublishedSender>>,
     catalog: watch::Sender<u64>,
+    /// Changes made again because another node stored one first.
+    pub(crate) repeated: AtomicU64,
 }
 
 impl Shared {
@@ -82,6 +85,7 @@ impl Shared {
             signing: ArcSwap::default(),
             published: RwLock::default(),
             catalog: watch::Sender::new(0),
+            repeated: AtomicU64::new(0),
         }
     }
 
@@ -363,6 +367,12 @@ impl Manage {
     /// Now, by the configured clock.
     pub fn now_ms(&self) -> i64 {
         self.shared.now_ms()
+    }
+
+    /// Changes made again because another node stored one first, since the start.
+    #[must_use]
+    pub fn repeated_changes(&self) -> u64 {
+        self.shared.repeated.load(Ordering::Relaxed)
     }
 
     /// Makes a change: all of it, or nothing. When it returns, it is on disk and in force. `work` is done again when another node stored a change first.

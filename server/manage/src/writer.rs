@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
@@ -72,6 +73,7 @@ impl Writer {
                 Err(error) if is_refusal(&error) && self.store.head()? != self.head => {}
                 done => return done,
             }
+            self.shared.repeated.fetch_add(1, Ordering::Relaxed);
             self.catch_up()?;
         }
         Err(ManageError::conflict(

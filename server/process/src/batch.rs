@@ -288,9 +288,14 @@ impl Worker {
 
     /// What this worker adds to the memory of all.
     fn show_memory(&mut self) {
-        let (evicted, bytes) = std::mem::replace(&mut self.shown, (self.histories.evicted, self.histories.bytes() as u64));
-        self.metrics.histories_evicted.fetch_add(self.shown.0.wrapping_sub(evicted), Relaxed);
-        self.metrics.history_bytes.fetch_add(self.shown.1.wrapping_sub(bytes), Relaxed);
+        let (evicted, bytes) =
+            std::mem::replace(&mut self.shown, (self.histories.evicted, self.histories.bytes() as u64));
+        self.metrics
+            .histories_evicted
+            .fetch_add(self.shown.0.wrapping_sub(evicted), Relaxed);
+        self.metrics
+            .history_bytes
+            .fetch_add(self.shown.1.wrapping_sub(bytes), Relaxed);
     }
 
     /// The erasures that the range's touches are about are taken out of all units of this partition; gives their environments.

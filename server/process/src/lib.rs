@@ -88,3 +88,11 @@ pub enum ProcessError {
         to: u64,
     },
 }
+
+impl ProcessError {
+    /// Whether trying again is in vain until somebody has mended something.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Gap { .. } | Self::Torn { .. } | Self::Catalog(_))
+    }
+}

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -28,6 +28,8 @@ pub struct Metrics {
     pub(crate) erasures: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) lag: AtomicU64,
+    pub(crate) partitions: AtomicU64,
+    pub(crate) stopped: AtomicBool,
     pub(crate) watermark_ms: AtomicI64,
 }
 
@@ -66,6 +68,10 @@ pub struct Gauges {
     pub failures: u64,
     /// Records in the log that are not processed.
     pub lag: u64,
+    /// Partitions that are this processor's.
+    pub partitions: u64,
+    /// Whether the last attempt ended in what a person must mend: log and aggregates don't fit together.
+    pub stopped: bool,
     /// The greatest effective time of an event processed, milliseconds since 1970; 0: none.
     pub watermark_ms: i64,
 }
@@ -92,6 +98,8 @@ impl Metrics {
             erasures: of(&self.erasures),
             failures: of(&self.failures),
             lag: of(&self.lag),
+            partitions: of(&self.partitions),
+            stopped: self.stopped.load(Relaxed),
             watermark_ms: self.watermark_ms.load(Relaxed),
         }
     }

@@ -1,6 +1,7 @@
 //! The loop: ranges as they come go to lanes, what is done is finished, failures are tried again.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -91,12 +92,15 @@ impl<S: RangeSource> Processor<S> {
         while !stop.load(Relaxed) {
             if let Err(error) = self.turn() {
                 self.metrics.failures.fetch_add(1, Relaxed);
+                self.metrics.stopped.store(error.needs_a_person(), Relaxed);
                 tracing::error!(%error, "processing failed; it will be tried again");
                 std::thread::sleep(self.settings.retry);
                 self.begin_anew();
             }
             if self.lanes.iter().any(Lane::has_ended) {
-                return Err(ProcessError::Broken("a thread has panicked; the reason is above".into()));
+                return Err(ProcessError::Broken(
+                    "a thread has panicked; the reason is above".into(),
+                ));
             }
         }
         self.told.stopping.store(true, Relaxed);
@@ -115,7 +119,8 @@ impl<S: RangeSource> Processor<S> {
         }
         let wait = if self.outstanding > 0 { BUSY } else { IDLE };
         let range = self.source.next_range(wait)?;
-        let owned = self.source.owned().into_iter().collect();
+        let owned: BTreeSet<u32> = self.source.owned().into_iter().collect();
+        self.metrics.partitions.store(owned.len() as u64, Relaxed);
         *self.told.owned.write().unwrap_or_else(PoisonError::into_inner) = owned;
         self.metrics.lag.store(self.source.lag(), Relaxed);
         if let Some(range) = range {
@@ -138,6 +143,7 @@ impl<S: RangeSource> Processor<S> {
             unreadable,
         } = report.said?;
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.metrics.stopped.store(false, Relaxed);
         for (record, reason) in &unreadable {
             self.source.bury(partition, record, reason)?;
             self.metrics.unreadable.fetch_add(1, Relaxed);

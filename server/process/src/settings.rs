@@ -32,7 +32,9 @@ impl ProcessSettings {
 impl Default for ProcessSettings {
     fn default() -> Self {
         Self {
-            lanes: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 8),
+            lanes: std::thread::available_parallelism()
+                .map_or(2, std::num::NonZero::get)
+                .clamp(2, 8),
             history_bytes: 512 << 20,
             name_bytes: 32 << 20,
             rebuild_units: 5_000,

@@ -16,6 +16,8 @@ use clap::Args;
 use evenhand_kafka::{RangeLimits, Rekey, Rewind, rewind};
 use evenhand_manage::Manage;
 use evenhand_process::{Catalogs, KafkaSource, Metrics, ProcessSettings, Processor};
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::stop::StopSignals;
@@ -96,11 +98,13 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     let limits = ConnectionLimits {
         connections: 64,
         head: Duration::from_secs(config.head_timeout_s.get().into()),
+        taking: http::TAKING,
     };
     let shown = tokio::spawn(http::serve(
         listener,
         router(Arc::clone(&working), Arc::clone(&node)),
         limits,
+        http::Watched::default(),
         closed,
     ));
 
@@ -110,6 +114,8 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
         _ = async { tokio::join!(engines::prepare_tables(&store), engines::prepare_topics(&kafka, &topics)) } => {}
         () = stop.received() => return Ok(()),
     }
+    let mut registry = Registry::with_prefix("evenhand");
+    store.register(&mut registry);
     let rekey = Rekey::start(&kafka).map_err(|e| e.to_string())?;
     let limits = RangeLimits {
         accept_lost,
@@ -124,9 +130,9 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
         history_bytes: config.process.history_bytes.get(),
         ..usual
     };
-    let processor = Processor::new(source, store, Arc::clone(&catalogs), settings, &runtime)
-        .map_err(|e| e.to_string())?;
-    working.begun(rekey, processor.metrics());
+    let processor =
+        Processor::new(source, store, Arc::clone(&catalogs), settings, &runtime).map_err(|e| e.to_string())?;
+    working.begun(rekey, processor.metrics(), registry);
     follow(Arc::clone(&node.manage), catalogs);
     let ending = Arc::new(AtomicBool::new(false));
     let processing = {
@@ -142,7 +148,9 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
         ended = &mut processing => Some(ended),
     };
     match ended {
-        None => tracing::warn!("the ranges in hand were not finished in time; they are done again by whoever gets the partitions"),
+        None => tracing::warn!(
+            "the ranges in hand were not finished in time; they are done again by whoever gets the partitions"
+        ),
         Some(Ok(Ok(()))) => {}
         Some(Ok(Err(error))) => return Err(error.to_string()),
         Some(Err(panicked)) => return Err(format!("processing has panicked: {panicked}")),
@@ -157,12 +165,12 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
 /// What the metrics page of this role shows.
 #[derive(Default)]
 struct Working {
-    begun: RwLock<Option<(Rekey, Arc<Metrics>)>>,
+    begun: RwLock<Option<(Rekey, Arc<Metrics>, Registry)>>,
 }
 
 impl Working {
-    fn begun(&self, rekey: Rekey, metrics: Arc<Metrics>) {
-        *self.begun.write().unwrap_or_else(PoisonError::into_inner) = Some((rekey, metrics));
+    fn begun(&self, rekey: Rekey, metrics: Arc<Metrics>, registry: Registry) {
+        *self.begun.write().unwrap_or_else(PoisonError::into_inner) = Some((rekey, metrics, registry));
     }
 
     /// Re-keying ends when it is dropped.
@@ -172,8 +180,10 @@ impl Working {
 
     fn text(&self) -> Option<String> {
         let begun = self.begun.read().unwrap_or_else(PoisonError::into_inner);
-        let (rekey, metrics) = begun.as_ref()?;
-        Some(super::process_series::text(&rekey.status(), &metrics.snapshot()))
+        let (rekey, metrics, registry) = begun.as_ref()?;
+        let mut text = super::process_series::text(&rekey.status(), &metrics.snapshot());
+        encode_registry(&mut text, registry).ok()?;
+        Some(text)
     }
 }
 

@@ -51,7 +51,16 @@ pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
         "process_stopped",
         "gauge",
         "1 while a stage waits for a person",
-        &[("rekey", if rekey.problem.is_some() { 1.0 } else { 0.0 })],
+        &[
+            ("rekey", if rekey.problem.is_some() { 1.0 } else { 0.0 }),
+            ("process", if process.stopped { 1.0 } else { 0.0 }),
+        ],
+    );
+    series(
+        "process_partitions",
+        "gauge",
+        "Partitions that this node holds",
+        &[("rekey", n(rekey.partitions)), ("process", n(process.partitions))],
     );
     let age = if process.watermark_ms == 0 {
         0

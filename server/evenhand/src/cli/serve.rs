@@ -157,9 +157,11 @@ async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Resu
     let limits = ConnectionLimits {
         connections: config.max_connections.get() as usize,
         head: Duration::from_secs(config.head_timeout_s.get().into()),
+        taking: http::TAKING,
     };
+    let watched = app.metrics.connections.clone();
     let called = grpc.map(|grpc| tokio::spawn(grpc.serve(app, closed.clone())));
-    http::serve(listener, service, limits, closed).await;
+    http::serve(listener, service, limits, watched, closed).await;
     if let Some(called) = called {
         called.await.map_err(|e| format!("gRPC: {e}"))?;
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Telemetry, Processing};
+pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Processing, Telemetry};
 
 /// The configuration of every role. Unknown names are refused, so that a typing mistake is not a silent default.
 #[derive(Debug, Clone, Deserialize)]

@@ -48,6 +48,12 @@ pub struct Metrics {
     seconds: Histogram,
     batches: Family<Batch, Counter>,
     connections: Gauge<i64, AtomicI64>,
+    certificates: Family<Listener, Gauge<i64, AtomicI64>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    listener: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -88,6 +94,12 @@ impl Metrics {
             batches.clone(),
         );
         registry.register("grpc_connections", "Open gRPC connections", connections.clone());
+        let certificates = Family::<Listener, Gauge<i64, AtomicI64>>::default();
+        registry.register(
+            "tls_certificate_not_after_seconds",
+            "When the listener's certificate ends, seconds since 1970",
+            certificates.clone(),
+        );
         let got = calls.get_or_create_owned(&Answered::of(Method::Get, Code::Ok));
         Metrics {
             calls,
@@ -95,6 +107,7 @@ impl Metrics {
             seconds,
             batches,
             connections,
+            certificates,
         }
     }
 
@@ -117,6 +130,13 @@ impl Metrics {
     pub fn batch(&self, taken: bool) {
         let taken = if taken { Taken::Yes } else { Taken::No };
         self.batches.get_or_create(&Batch { taken }).inc();
+    }
+
+    /// Shows when the certificate of this listener ends, in seconds since 1970.
+    pub fn certificate_ends(&self, seconds: i64) {
+        self.certificates
+            .get_or_create(&Listener { listener: "grpc" })
+            .set(seconds);
     }
 
     /// Counts an open connection until it is dropped.

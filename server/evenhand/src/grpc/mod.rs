@@ -39,6 +39,8 @@ const AROUND_EVENTS: usize = 16 * 1024;
 pub struct Listening {
     listener: TcpListener,
     tls: Option<tls::Acceptor>,
+    /// When its certificate ends, in seconds since 1970.
+    certificate_ends: Option<i64>,
 }
 
 impl Listening {
@@ -51,7 +53,11 @@ impl Listening {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|e| format!("can't listen on {address} for gRPC: {e}"))?;
-        Ok(Some(Listening { listener, tls }))
+        Ok(Some(Listening {
+            listener,
+            tls,
+            certificate_ends: tls::not_after(config),
+        }))
     }
 
     /// Where it listens.
@@ -65,6 +71,9 @@ impl Listening {
             connections: app.config.max_connections.get() as usize,
             first_request: Duration::from_secs(app.config.head_timeout_s.get().into()),
         };
+        if let Some(ends) = self.certificate_ends {
+            app.metrics.grpc.certificate_ends(ends);
+        }
         let routes = match routes(app.clone(), stop.clone()).await {
             Ok(routes) => routes,
             Err(message) => {

@@ -15,6 +15,13 @@ use crate::config::Grpc;
 /// Makes a TLS connection of an accepted one.
 pub type Acceptor = TlsAcceptor;
 
+/// When the listener's certificate ends, in seconds since 1970; None: no TLS, or a certificate whose dates can't be read.
+pub fn not_after(config: &Grpc) -> Option<i64> {
+    let chain = certificates(config.tls_certificate.as_ref()?).ok()?;
+    let (_, own) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    Some(own.validity().not_after.timestamp())
+}
+
 /// None where no certificate is configured. The error names the file.
 pub fn acceptor(config: &Grpc) -> Result<Option<Acceptor>, String> {
     let (certificate, key) = match (&config.tls_certificate, &config.tls_key) {

@@ -18,8 +18,10 @@ use prometheus_client::registry::Registry;
 use tracing::Instrument;
 
 use super::App;
+use super::connections::Watched;
 use super::direct;
 use super::error::HttpError;
+use crate::platform::Platform;
 use crate::telemetry;
 
 /// Only routes that exist become labels: a scanner can't make a series of its own.
@@ -54,19 +56,25 @@ pub struct Metrics {
     /// Of `requests`: the assignments answered with 200.
     assignments: Counter,
     seconds: Histogram,
+    assignment_seconds: Histogram,
+    pub connections: Watched,
     pub decisions: Counter,
     subscribers: Gauge<i64, AtomicI64>,
     pub grpc: crate::grpc::Metrics,
 }
 
 impl Metrics {
-    pub fn new() -> Metrics {
+    /// Series of this side, and of what the platform keeps; `limit` is that of open connections.
+    pub fn new(platform: &Platform, limit: u32) -> Metrics {
         let mut registry = Registry::with_prefix("evenhand");
         let requests = Family::<Answered, Counter>::default();
         let bounds = [
             0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
         ];
-        let seconds = Histogram::new(bounds);
+        let (seconds, assignment_seconds) = (Histogram::new(bounds), Histogram::new(bounds));
+        let connections = Watched::default();
+        connections.register(&mut registry, limit);
+        platform.register(&mut registry);
         let decisions = Counter::default();
         let subscribers = Gauge::<i64, AtomicI64>::default();
         registry.register("http_requests", "Answers by route and status", requests.clone());
@@ -74,6 +82,11 @@ impl Metrics {
             "http_request_seconds",
             "Time from request to answer, streams left out",
             seconds.clone(),
+        );
+        registry.register(
+            "assignment_seconds",
+            "The same, of assignments alone",
+            assignment_seconds.clone(),
         );
         registry.register("decisions", "Decisions made by the assignment API", decisions.clone());
         registry.register("manifest_subscribers", "Open manifest streams", subscribers.clone());
@@ -86,6 +99,8 @@ impl Metrics {
             assignments,
             requests,
             seconds,
+            assignment_seconds,
+            connections,
             decisions,
             subscribers,
         }
@@ -100,6 +115,7 @@ impl Metrics {
             self.requests.get_or_create(&Answered::of(direct::PATH, status)).inc();
         }
         self.seconds.observe(took.as_secs_f64());
+        self.assignment_seconds.observe(took.as_secs_f64());
     }
 
     /// Counts an open stream until it is dropped.
@@ -134,7 +150,11 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
         .get_or_create(&Answered::of(&route, response.status()))
         .inc();
     if !streamed {
-        app.metrics.seconds.observe(start.elapsed().as_secs_f64());
+        let took = start.elapsed().as_secs_f64();
+        app.metrics.seconds.observe(took);
+        if route.starts_with(direct::PATH) {
+            app.metrics.assignment_seconds.observe(took);
+        }
     }
     response
 }

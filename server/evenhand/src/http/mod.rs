@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::node::Node;
 use crate::platform::Platform;
 
-pub use connections::{Answering, ConnectionLimits, DRAIN, accept, serve};
+pub use connections::{Answering, ConnectionLimits, DRAIN, TAKING, Watched, accept, serve};
 pub use error::HttpError;
 pub use keys::{Caller, key_of};
 pub use metrics::{Metrics, exposition_text};
@@ -76,7 +76,7 @@ impl App {
             limits: RateLimits::new(&config),
             manage: Arc::clone(&node.manage),
             node,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new(&platform, config.max_connections.get())),
             packed: manifest::PackedManifests::default(),
             platform,
             config,

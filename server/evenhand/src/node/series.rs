@@ -45,6 +45,12 @@ pub fn text(node: &Node) -> String {
             "1 when the last request to PostgreSQL succeeded",
             &one(flag(hearing.is_up())),
         );
+        series(
+            "postgres_commit_conflicts",
+            "counter",
+            "Changes repeated because another node's came first",
+            &one(node.manage.repeated_changes() as f64),
+        );
         let help = "Times something that another node committed was brought into force";
         series("definitions_reloads", "counter", help, &one(hearing.reloads() as f64));
     }

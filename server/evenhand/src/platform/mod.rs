@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
+use prometheus_client::registry::Registry;
 
 use crate::config::Config;
 use embedded::Pipelines;
@@ -67,6 +68,13 @@ impl Platform {
             Engines::Scaled(streams) => streams.missing(),
         });
         missing
+    }
+
+    /// Adds the series that engines keep as such.
+    pub fn register(&self, registry: &mut Registry) {
+        if let Engines::Scaled(streams) = &self.engines {
+            streams.register(registry);
+        }
     }
 
     /// Series of what happens to events, in OpenMetrics text.

@@ -14,6 +14,8 @@ use evenhand_pipeline::process::UnitKey;
 use evenhand_pipeline::results::summarise;
 use evenhand_pipeline::{ExperimentResults, Gauges, Ingestion, Pseudonyms, ResultsQuery};
 
+use prometheus_client::registry::Registry;
+
 use super::{engines, now_ms};
 use crate::catalog;
 use crate::config::Config;
@@ -39,6 +41,11 @@ pub struct Streams {
 }
 
 impl Streams {
+    pub fn register(&self, registry: &mut Registry) {
+        self.sink.register(registry);
+        self.store.register(registry);
+    }
+
     /// Neither Kafka nor ClickHouse need be there yet. Called on the runtime.
     pub fn open(manage: Arc<Manage>, config: &Config) -> Result<Self, String> {
         let kafka = engines::kafka(config)?;
