@@ -1,13 +1,15 @@
-"""What an operator does by hand: counts anew from the log, erases a user, starts a node while its database is away."""
+"""What an operator does by hand: follows a trace, counts anew from the log, erases a user, starts a node while its database is away."""
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from pathlib import Path
 
 import equality
 import event_set
-from cluster import Cluster, Node, eventually
+from cluster import Cluster, Node, eventually, free_port
+from telemetry import SAMPLED, TRACE, Collector
 
 FLAG = "flag-by-user"
 
@@ -22,9 +24,13 @@ def play(directory: Path, count: int, seed: int) -> dict:
 
 
 def run(cluster: Cluster, count: int, seed: int) -> dict:
-    serve = cluster.serve("serve")
+    port = free_port()
+    # Only what a caller samples is traced.
+    telemetry = f'[telemetry]\notlp = "http://127.0.0.1:{port}"\nsample_ratio = 0.0\n'
+    serve = cluster.serve("serve", telemetry)
     event_set.define(lambda method, path, body: serve.api(method, path, body))
-    processor = cluster.process("process")
+    processor = cluster.process("process", telemetry)
+    traced(serve, cluster, port)
     base_ms = (int(time.time() // 86_400) - 30) * 86_400_000
     for body in equality.batches(event_set.lines(seed, count, base_ms), equality.BATCH):
         equality.send(serve.port, cluster.keys["server"], body)
@@ -34,6 +40,23 @@ def run(cluster: Cluster, count: int, seed: int) -> dict:
     erased = erase(cluster, serve)
     without_database(cluster, serve)
     return {"events": count, "cells": len(cells), "erased": erased}
+
+
+def traced(serve: Node, cluster: Cluster, port: int) -> None:
+    """The trace of a request goes on where its events are processed, through both topics."""
+    collector = Collector(port)
+    try:
+        event = {"event_id": event_set.event_id(b"traced", 1), "event_name": "visit", "timestamp": int(time.time() * 1000), "user_id": "traced", "units": {"device_id": "traced"}}
+        answer = serve.http("POST", "/v1/events", [event], cluster.keys["server"], {"traceparent": SAMPLED})
+        if answer.status not in (200, 202):
+            raise AssertionError(f"the event was not taken: {answer.status} {answer.body[:400]!r}")
+        wanted = {"POST /v1/events", "ingest", "log", "process"}
+        spans = eventually(lambda: collector.trace(TRACE), lambda spans: wanted <= set(spans), f"spans {sorted(wanted)} of one trace arrive")
+    finally:
+        collector.stop()
+    if spans["process"].parent_span_id != spans["log"].span_id or spans["process"].kind != 5:
+        raise AssertionError(f"processing is a consumer's span below the log's: {spans}")
+    print("one trace from the request over both topics to the cells: " + json.dumps({name: span.end_time_unix_nano - span.start_time_unix_nano for name, span in sorted(spans.items())}) + " ns", flush=True)
 
 
 def replay(cluster: Cluster, processor: Node, cells: list[tuple]) -> None:

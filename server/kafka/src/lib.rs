@@ -24,6 +24,7 @@ mod spool;
 mod status;
 mod topics;
 mod touch;
+mod traces;
 mod units;
 
 pub use dead::DeadReason;

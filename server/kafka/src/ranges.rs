@@ -25,6 +25,7 @@ use crate::{
     group::{self, Group},
     offsets,
     settings::KafkaSettings,
+    traces::traceparent,
 };
 use partition::{Next, Partition};
 
@@ -77,6 +78,8 @@ pub struct RangeRecord {
     pub key: Vec<u8>,
     /// [`crate::UnitValue`].
     pub value: Vec<u8>,
+    /// The trace it came with.
+    pub traceparent: Option<Box<str>>,
 }
 
 /// A range of one partition, with all of its records.
@@ -379,5 +382,6 @@ fn own(message: &BorrowedMessage<'_>) -> RangeRecord {
         time_ms: message.timestamp().to_millis().unwrap_or(0),
         key: message.key().unwrap_or_default().to_vec(),
         value: message.payload().unwrap_or_default().to_vec(),
+        traceparent: traceparent(message).map(Into::into),
     }
 }

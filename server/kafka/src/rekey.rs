@@ -27,6 +27,7 @@ use crate::{
     offsets,
     record::{self, EventRecord},
     settings::KafkaSettings,
+    traces,
     units::{UnitKey, units_of},
 };
 
@@ -433,9 +434,17 @@ fn rekey(
     };
     // The time of the event's own record: how far behind processing is, is told from it.
     let timestamp = message.timestamp().to_millis();
+    let headers = traces::traceparent(message).map(traces::headers);
     for key in keys {
         loop {
-            match producer.send(&batch.delivery, units_topic, key.as_bytes(), value, None, timestamp) {
+            match producer.send(
+                &batch.delivery,
+                units_topic,
+                key.as_bytes(),
+                value,
+                headers.clone(),
+                timestamp,
+            ) {
                 Ok(()) => break batch.written += 1,
                 Err(NotQueued::Full) => thread::sleep(Duration::from_millis(2)),
                 Err(NotQueued::Refused(words)) => {

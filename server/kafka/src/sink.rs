@@ -19,7 +19,6 @@ use evenhand_pipeline::{
     trace,
 };
 use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
-use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::{
     client::{MESSAGE_TIMEOUT, NotQueued, Producer},
@@ -29,6 +28,7 @@ use crate::{
     settings::{KafkaSettings, SinkSettings},
     spool::{Entry, Spool, SpoolError, SpoolReader},
     status::SinkStatus,
+    traces,
     units::{event_key, units_of},
 };
 
@@ -226,12 +226,7 @@ impl Inner {
     async fn send(&self, environment: &str, batch: &NewBatch) -> Result<(), NotSent> {
         let delivery = Delivery::new();
         // The trace of the request goes on where its events are processed.
-        let headers = trace::traceparent().map(|value| {
-            OwnedHeaders::new().insert(Header {
-                key: "traceparent",
-                value: Some(&value),
-            })
-        });
+        let headers = trace::traceparent().map(|value| traces::headers(&value));
         for (index, event) in log_record::read(&batch.records).enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;

@@ -108,6 +108,7 @@ impl RangeSource for InMemorySource {
                 from,
                 to,
                 records,
+                traces: Vec::new(),
             }));
         }
         Ok(None)

@@ -6,6 +6,9 @@ use evenhand_kafka::{DeadReason, KafkaError, KafkaSettings, RangeConsumer, Range
 
 use crate::source::{Finished, Range, RangeSource, Record, SourceError};
 
+/// Traces that are followed in one range.
+const MOST_TRACES: usize = 16;
+
 /// The units topic, as a member of the group that processes it.
 pub struct KafkaSource {
     settings: KafkaSettings,
@@ -60,12 +63,20 @@ impl RangeSource for KafkaSource {
         let last = range.records.last().map(|last| evenhand_kafka::RangeRecord {
             key: Vec::new(),
             value: Vec::new(),
+            traceparent: None,
             ..*last
         });
         let records = std::mem::take(&mut range.records);
         range.records.extend(last);
         let partition = u32::try_from(range.partition).unwrap_or(0);
+        let mut traces: Vec<Box<str>> = Vec::new();
+        for trace in records.iter().filter_map(|record| record.traceparent.as_ref()) {
+            if traces.len() < MOST_TRACES && !traces.contains(trace) {
+                traces.push(trace.clone());
+            }
+        }
         let handed = Range {
+            traces,
             partition,
             from: number(range.from),
             to: number(range.to),

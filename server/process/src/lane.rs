@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use evenhand_pipeline::trace;
+
 use crate::{
     ProcessError,
     batch::Worker,
@@ -198,6 +200,8 @@ impl Work {
 
     fn process(&mut self, range: &Range) -> Result<Processed, ProcessError> {
         self.set_catalogs()?;
+        // A range has events of many requests: each that is traced sees the work on it as its own.
+        let _spans: Vec<tracing::Span> = range.traces.iter().map(|trace| span(range, trace)).collect();
         let unreadable = self.runtime.block_on(self.worker.process(range))?;
         let record = |(place, reason): (usize, String)| Some((range.records.get(place)?.clone(), reason));
         Ok(Processed {
@@ -222,4 +226,18 @@ impl Work {
         self.metrics.show_rebuild(self.number, self.worker.rebuild_share());
         Ok(goes_on)
     }
+}
+
+fn span(range: &Range, traceparent: &str) -> tracing::Span {
+    let number = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+    let span = tracing::trace_span!(
+        target: trace::TARGET,
+        "process",
+        otel.kind = "consumer",
+        partition = i64::from(range.partition),
+        from = number(range.from),
+        to = number(range.to),
+    );
+    trace::continues(&span, traceparent);
+    span
 }

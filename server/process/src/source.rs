@@ -24,6 +24,8 @@ pub struct Range {
     pub to: u64,
     /// The records in between, in order. Offsets may have gaps.
     pub records: Vec<Record>,
+    /// Traces that go on in it: headers `traceparent` of its records, each once, a few at most.
+    pub traces: Vec<Box<str>>,
 }
 
 /// What became of a range that was finished.

@@ -504,6 +504,7 @@ fn a_log_that_does_not_fit_is_refused_in_words() {
             from,
             to,
             records: Vec::new(),
+            traces: Vec::new(),
         };
         let mut first = worker();
         let Begun::Attempt(mut attempt) = first.begin(&range(0, 10)).await.unwrap() else {

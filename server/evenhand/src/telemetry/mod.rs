@@ -67,7 +67,7 @@ pub fn start(config: &config::Telemetry, log_json: bool) -> Result<Telemetry, St
         .with(log.with_filter(filter))
         .init();
     if let Some(to) = &config.otlp {
-        evenhand_pipeline::trace::hand_on(spans::traceparent);
+        evenhand_pipeline::trace::hand_on(spans::traceparent, spans::below);
         tracing::info!(collector = %shown(to), sample_ratio = config.sample_ratio, "traces and metrics are exported");
     }
     Ok(Telemetry { exporting })

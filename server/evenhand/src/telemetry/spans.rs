@@ -97,6 +97,23 @@ pub fn traceparent() -> Option<String> {
     header.0
 }
 
+/// Puts a span below the one that a message's `traceparent` names.
+pub fn below(span: &Span, traceparent: &str) {
+    struct One<'a>(&'a str);
+    impl Extractor for One<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            (key == "traceparent").then_some(self.0)
+        }
+
+        fn keys(&self) -> Vec<&str> {
+            vec!["traceparent"]
+        }
+    }
+    if !span.is_disabled() {
+        let _not_traced = span.set_parent(TraceContextPropagator::new().extract(&One(traceparent)));
+    }
+}
+
 /// Below the caller's span, where there is one.
 fn continued(span: Span, headers: &HeaderMap) -> Span {
     if !span.is_disabled() && headers.contains_key("traceparent") {
