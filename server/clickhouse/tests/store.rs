@@ -11,6 +11,32 @@ use sha2::{Digest, Sha256};
 const DAY: i64 = 86_400_000;
 const T0: i64 = 1_795_392_000_000;
 
+/// What is looked at of a fact.
+struct Known {
+    offset: u64,
+    time: i64,
+    event_name: String,
+    experiment: String,
+    variation: String,
+    value: Option<i64>,
+}
+
+async fn history_of(store: &ClickHouse, environment: &str, units: &[UnitKey]) -> Vec<Known> {
+    let mut known = Vec::new();
+    let take = |row: evenhand_clickhouse::HistoryRow<'_>| {
+        known.push(Known {
+            offset: row.offset(),
+            time: row.time,
+            event_name: row.event_name.to_owned(),
+            experiment: row.experiment.to_owned(),
+            variation: row.variation.to_owned(),
+            value: row.value,
+        });
+    };
+    store.histories(environment, units, take).await.unwrap();
+    known
+}
+
 /// The rows of one event, as the processor makes them.
 fn rows(json: &str, time: i64, offset: u64) -> Vec<UnitEventRow> {
     let event = Event::parse(json.as_bytes()).unwrap();
@@ -133,9 +159,9 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
         .await
         .unwrap();
     let u1 = UnitKey::of("user_id", "u1");
-    let mut history = store.histories("production", &[u1]).await.unwrap();
-    history.sort_by_key(|row| row.offset());
-    let offsets: Vec<u64> = history.iter().map(|row| row.offset()).collect();
+    let mut history = history_of(&store, "production", &[u1]).await;
+    history.sort_by_key(|fact| fact.offset);
+    let offsets: Vec<u64> = history.iter().map(|fact| fact.offset).collect();
     assert_eq!(
         offsets,
         [10, 11, 12],
@@ -146,13 +172,13 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
         ("exp", "blue")
     );
     assert_eq!((history[1].value, history[1].time), (Some(12_500_000), T0 + 1_234));
-    assert!(store.histories("elsewhere", &[u1]).await.unwrap().is_empty());
+    assert!(history_of(&store, "elsewhere", &[u1]).await.is_empty());
     // Many units at once, most of which are unknown.
     let mut many: Vec<UnitKey> = (0..5_000)
         .map(|n| UnitKey::of("user_id", &format!("nobody-{n}")))
         .collect();
     many.push(u1);
-    assert_eq!(store.histories("production", &many).await.unwrap().len(), 3);
+    assert_eq!(history_of(&store, "production", &many).await.len(), 3);
 
     let mut walked: Vec<UnitKey> = Vec::new();
     loop {
@@ -320,8 +346,8 @@ async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
     assert!(store.is_taken_out(&begun).await.unwrap());
     store.finish_erase(&begun).await.unwrap();
     store.finish_erase(&begun).await.unwrap();
-    assert!(store.histories("production", &[u1]).await.unwrap().is_empty());
-    let left = store.histories("production", &[d1]).await.unwrap();
+    assert!(history_of(&store, "production", &[u1]).await.is_empty());
+    let left = history_of(&store, "production", &[d1]).await;
     assert!(!left.is_empty() && left.iter().all(|row| row.event_name == "buy"));
     assert_eq!(
         store.erasures_of("production", &[d1]).await.unwrap(),

@@ -189,7 +189,8 @@ impl Worker {
         let storing = tokio::spawn(async move { store.insert_events(&rows).await });
         let worked_out = self.work_out(&mut attempt).await;
         let stored = storing.await.map_err(|error| ProcessError::Broken(error.to_string()))?;
-        (worked_out?, stored?);
+        worked_out?;
+        stored?;
         add(&self.metrics.rows, attempt.rows.len());
         let unreadable = std::mem::take(&mut attempt.unreadable);
         self.write(*attempt).await?;
