@@ -4,23 +4,115 @@ use std::fmt::Write as _;
 
 use evenhand_kafka::RekeyStatus;
 use evenhand_process::Gauges;
+use evenhand_process::flink::LoadGauges;
 
 use crate::platform::now_ms;
 
-pub fn text(rekey: &RekeyStatus, process: &Gauges) -> String {
+/// Adds a family to a page: a value for each stage, `""` where there is but one.
+fn add(text: &mut String, name: &str, kind: &str, help: &str, values: &[(&str, f64)]) {
+    let suffix = if kind == "counter" { "_total" } else { "" };
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}");
+    for (stage, value) in values {
+        let labels = if stage.is_empty() {
+            String::new()
+        } else {
+            format!("{{stage=\"{stage}\"}}")
+        };
+        let _ = writeln!(text, "evenhand_{name}{suffix}{labels} {value}");
+    }
+}
+
+/// Of `evenhand process --load`.
+pub fn of_loading(load: &LoadGauges) -> String {
+    let mut text = String::new();
+    let n = |value: u64| value as f64;
+    let is = |holds: bool| f64::from(u8::from(holds));
+    // Without anything behind, an old record says only that nothing changes.
+    let waits = load.lag > 0 && load.newest_ms > 0;
+    let age = if waits {
+        (now_ms() - load.newest_ms).max(0) as f64 / 1_000.0
+    } else {
+        0.0
+    };
+    for (name, kind, help, value) in [
+        ("process_records", "counter", "Records done", n(load.records)),
+        ("process_lag_events", "gauge", "Records that are not done", n(load.lag)),
+        (
+            "process_failures",
+            "counter",
+            "Failures, each tried again",
+            n(load.failures),
+        ),
+        (
+            "process_dead_letters",
+            "counter",
+            "Records that went to the dead-letter topic",
+            n(load.unreadable),
+        ),
+        (
+            "process_stopped",
+            "gauge",
+            "1 while a stage waits for a person",
+            is(load.stopped),
+        ),
+        (
+            "process_watermark_age_seconds",
+            "gauge",
+            "Age of the youngest record loaded while others wait",
+            age,
+        ),
+        (
+            "process_taken_back",
+            "counter",
+            "Values that the Flink job has taken back",
+            n(load.taken_back),
+        ),
+        (
+            "process_inserts",
+            "counter",
+            "Batches stored in ClickHouse",
+            n(load.batches),
+        ),
+    ] {
+        add(&mut text, name, kind, help, &[("load", value)]);
+    }
+    text
+}
+
+/// Of `evenhand process --publish-catalog`.
+pub fn of_publishing(records: u64, failures: u64, failing: bool) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in [
+        (
+            "catalog_records_published",
+            "counter",
+            "Changes of definitions published for a Flink job",
+            records as f64,
+        ),
+        (
+            "catalog_publish_failures",
+            "counter",
+            "Failures, each tried again",
+            failures as f64,
+        ),
+        (
+            "catalog_publish_stopped",
+            "gauge",
+            "1 while the newest definitions can't be published",
+            f64::from(u8::from(failing)),
+        ),
+    ] {
+        add(&mut text, name, kind, help, &[("", value)]);
+    }
+    text
+}
+
+/// Of `evenhand process`.
+pub fn of_processing(rekey: &RekeyStatus, process: &Gauges) -> String {
     let mut text = String::new();
     let mut series = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "# HELP evenhand_{name} {help}\n# TYPE evenhand_{name} {kind}");
-        for (stage, value) in values {
-            let labels = if stage.is_empty() {
-                String::new()
-            } else {
-                format!("{{stage=\"{stage}\"}}")
-            };
-            let _ = writeln!(text, "evenhand_{name}{suffix}{labels} {value}");
-        }
+        add(&mut text, name, kind, help, values);
     };
     let n = |value: u64| value as f64;
     series(
