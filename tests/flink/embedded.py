@@ -18,8 +18,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Embedded:
-    def __init__(self, directory: Path, metrics: list[dict]):
-        self.world = World(directory, ("--store-plain-unit-ids",))
+    def __init__(self, directory: Path, metrics: list[dict], postgres: str):
+        """Its definitions are in PostgreSQL, where the processes beside the Flink job find them too."""
+        directory.mkdir()
+        (directory / "evenhand.toml").write_text(f'[definitions]\npostgres = "{postgres}"\n')
+        self.world = World(directory, ("--store-plain-unit-ids", "--config", str(directory / "evenhand.toml")))
+        data = self.world.server.data
+        self.definitions = f'[definitions]\npostgres = "{postgres}"\nsigning_keys_file = "{data}/signing-keys.json"\nadmin_token_file = "{data}/admin-token"\n'
         for metric in metrics:
             self.world.api("POST", f"{P}/metrics", metric)
         for experiment in EXPERIMENTS:
@@ -32,14 +37,16 @@ class Embedded:
             for _ in range(1, experiment["phases"]):
                 self.world.act(experiment["key"], "new_phase")
 
-    def catalog(self) -> list[dict]:
-        """The phases as the server hands them to its pipeline."""
+    def aliases(self) -> dict[str, str]:
+        """Experiment, or `experiment/variation`, to the id that client keys know it by: from the phases as the server hands them to its pipeline."""
         path = self.world.server.data / "events" / "production" / "analytics.sqlite"
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            return json.loads(connection.execute("SELECT value FROM meta WHERE key = 'catalog'").fetchone()[0])["experiments"]
+            phases = json.loads(connection.execute("SELECT value FROM meta WHERE key = 'catalog'").fetchone()[0])["experiments"]
         finally:
             connection.close()
+        found = {phase["id"]: alias for phase in phases for alias in phase["aliases"]}
+        return found | {f"{phase['id']}/{variation['id']}": alias for phase in phases for variation in phase["variations"] for alias in variation["aliases"]}
 
     def change(self, metrics: list[dict], before: list[dict]) -> None:
         # The server closes connections that were idle for as long as Flink may take.
@@ -65,6 +72,9 @@ class Embedded:
             "sql", "SELECT experiment_id, phase, epoch, variation_id, metric, key_kind, standing, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross"
             " FROM aggregates WHERE n <> 0 AND complete", "--format", "json", "--limit", "10000"))["rows"]
         return {tuple(row[:7]): tuple(int(number) for number in row[7:]) for row in rows}
+
+    def results(self) -> dict[str, dict]:
+        return {experiment["key"]: self.world.results(experiment["key"]) for experiment in EXPERIMENTS}
 
     def close(self) -> None:
         self.world.close()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The Flink SQL job against the embedded server and an oracle: the same events give the same exact sums. Run by tests/flink/run."""
+"""The Flink SQL job against the embedded server and an oracle: the same events give the same exact sums, in the topic it writes and in ClickHouse,
+where `evenhand process --load` brings them. Run by tests/flink/run."""
 from __future__ import annotations
 
 import argparse
@@ -10,14 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import catalog
 from cluster import Flink, free_port  # noqa: F401  (cluster puts tests/servers on the path)
 from definitions import METRICS, changed
 from embedded import Embedded
 from generated import Record, log
 from oracle import Sums, sums
-from servers import Kafka
-from topics import Topics
+from roles import Place
+from servers import ClickHouse, Kafka, Postgres
+from topics import PARTITIONS, Topics
 
 SIZES = {"small": 3_000, "full": 100_000}
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "flink" / "pipeline.sql"
@@ -76,88 +77,162 @@ def shares(records: list[Record], counts: dict[str, int]) -> None:
             raise Wrong(f"the generated log has only {counts[what]} {what} among {len(records)} records")
 
 
+def shown(results: dict) -> dict:
+    """Without what says when, and how far."""
+    return {name: value for name, value in results.items() if name not in ("as_of_ms", "lag_events", "lag_seconds")}
+
+
 class Proof:
     def __init__(self, directory: Path, size: int):
         self.directory, self.figures = directory, {"events": size}
-        self.embedded = Embedded(directory / "server", METRICS)
-        self.kafka = Kafka(directory).start()
-        self.before = self.embedded.catalog()
-        self.aliases = catalog.aliases(self.before)
+        self.servers = [kind(directory).start() for kind in (Postgres, Kafka, ClickHouse)]
+        postgres, self.kafka, clickhouse = self.servers
+        self.embedded = Embedded(directory / "server", METRICS, postgres.url)
+        self.aliases = self.embedded.aliases()
         self.records, counts = log(size, SEED, time.time_ns() // 1_000_000, self.aliases)
         shares(self.records, counts)
+        self.logged, self.mixed = (
+            Place(directory, self.embedded.world.binary, name, self.embedded.definitions, self.kafka.url, clickhouse, PARTITIONS) for name in ("logged", "shuffled"))
+        # They make the topics that the job writes to and reads its catalog from.
+        self.beside = self.logged.role("beside", "process", "--publish-catalog", "--load")
+        self.loader = self.mixed.role("loader", "process", "--load")
         self.as_logged, self.shuffled = Topics(self.kafka.url, "logged"), Topics(self.kafka.url, "shuffled")
         # One cluster runs both jobs; the second has a catalog of its own, for its tables have the same names.
         other = "CREATE CATALOG second_job WITH ('type' = 'generic_in_memory');\nUSE CATALOG second_job;\n"
         self.flink = Flink(directory / "flink", script(self.kafka.url, "logged") + other + script(self.kafka.url, "shuffled", directory / "plan.json"), jobs=2)
 
-    def publish(self, topics: Topics, phases: list[dict], version: int) -> None:
-        topics.catalog([catalog.record("production", phase, version) for phase in phases])
-
-    def flink_settles(self, topics: Topics, expected: Sums, what: str) -> float:
+    def settles(self, topics: Topics, place: Place, expected: Sums, what: str) -> float:
+        """First what the job writes, then what is loaded of it."""
         self.flink.measure_memory()
-        took = settle(topics.sums, lambda: topics.take(1.0), expected, what)
+        took = settle(topics.sums, lambda: topics.take(1.0), expected, f"Flink {what}")
         self.flink.measure_memory()
-        return took
+        return took + settle(place.sums, lambda: time.sleep(0.5), expected, f"ClickHouse {what}")
 
     def as_the_log_has_it(self) -> None:
         first = sums(self.records, METRICS, self.aliases)
-        self.publish(self.as_logged, self.before, 1)
         self.embedded.send(self.records)
         settle(self.embedded.sums, lambda: time.sleep(0.2), first, "the embedded server and the oracle")
         self.flink.wait_running()
         self.figures["seconds to start"] = round(time.monotonic() - self.flink.began)
         began = time.monotonic()
         self.as_logged.events(self.records)
-        self.flink_settles(self.as_logged, first, "Flink and the oracle")
+        self.settles(self.as_logged, self.logged, first, "and the oracle")
         self.figures["events a second"] = round(len(self.records) / (time.monotonic() - began))
         self.cells = len(first)
         print(f"as logged: {self.figures}", file=sys.stderr, flush=True)
 
     def metrics_change(self) -> None:
+        """Through the server's API; the publisher hears of it."""
         other = changed(METRICS)
         self.second = sums(self.records, other, self.aliases)
         self.embedded.change(other, METRICS)
         settle(self.embedded.sums, lambda: time.sleep(0.2), self.second, "the embedded server and the oracle after the change")
-        self.after = self.embedded.catalog()
-        self.publish(self.as_logged, self.after, 2)
         self.figures["state MB"] = round(self.flink.state_bytes() / 1e6, 1)
-        self.figures["seconds to take over changed metrics"] = round(self.flink_settles(self.as_logged, self.second, "Flink after metrics changed while it ran"), 1)
+        took = self.settles(self.as_logged, self.logged, self.second, "after metrics changed while it ran")
+        self.figures["seconds to take over changed metrics"] = round(took, 1)
+
+    def results_are_answered(self) -> None:
+        """The same routes, from the sums of what is loaded."""
+        expected = self.embedded.results()
+        serve = self.logged.role("serve", "serve")
+        for experiment, results in expected.items():
+            until = time.monotonic() + PATIENCE
+            while True:
+                answer = serve.get(f"/api/environments/production/experiments/{experiment}/results", self.embedded.world.token)
+                found = answer.json()
+                if answer.status == 200 and found["lag_events"] == 0:
+                    break
+                if time.monotonic() > until:
+                    raise Wrong(f"results of {experiment}: {answer.status} {answer.body[:400]!r}")
+                time.sleep(0.5)
+            if shown(found) != shown(results):
+                other = {name: (found.get(name), value) for name, value in shown(results).items() if found.get(name) != value}
+                raise Wrong(f"results of {experiment} differ (found, expected): {other}")
+        serve.stop()
 
     def a_phase_goes_and_comes_back(self) -> None:
-        beta = [phase for phase in self.after if phase["id"] == "beta"]
-        self.as_logged.catalog([catalog.record("production", phase, 3, gone=True) for phase in beta])
-        self.flink_settles(self.as_logged, {cell: values for cell, values in self.second.items() if cell[0] != "beta"}, "Flink after a phase was removed")
-        self.publish(self.as_logged, beta, 4)
-        self.flink_settles(self.as_logged, self.second, "Flink after the phase came back")
+        """The topic says what nobody defined, and the publisher, started again, mends it."""
+        self.beside.stop()
+        newest = {key: json.loads(value) for key, value in self.as_logged.published()}
+        beta = newest[b"production/beta/1"]
+
+        def said(**more) -> tuple[bytes, bytes]:
+            record = beta | {"version": beta["version"] + 1} | more
+            return f"production/beta/{record['phase']}".encode(), json.dumps(record).encode()
+
+        self.as_logged.catalog([said(definition=None), said(phase=9)])
+        self.beside = self.logged.role("beside", "process", "--load")
+        left = {cell: values for cell, values in self.second.items() if cell[0] != "beta"}
+
+        def but_phase_9(ask) -> Sums:
+            found = ask()
+            nine = {cell for cell in found if cell[:2] == ("beta", 9)}
+            return {cell: values for cell, values in found.items() if cell not in nine} if nine else found | {("beta", 9): ()}
+
+        settle(lambda: but_phase_9(self.as_logged.sums), lambda: self.as_logged.take(1.0), left, "Flink after a phase was removed")
+        settle(lambda: but_phase_9(self.logged.sums), lambda: time.sleep(0.5), left, "ClickHouse after a phase was removed")
+        if not self.beside.metric("evenhand_process_taken_back_total"):
+            raise Wrong("nothing was taken back")
+        publisher = self.logged.role("publisher", "process", "--publish-catalog")
+        self.settles(self.as_logged, self.logged, self.second, "after the phase came back")
+        if publisher.metric("evenhand_catalog_records_published_total") != 2:
+            raise Wrong("more than what differed was published")
+        publisher.stop()
+
+    def loaded_anew(self) -> None:
+        """A processor is refused a database that is loaded, and what was loaded can be thrown away and loaded again."""
+        code, said = self.logged.once("process")
+        if code == 0 or "holds unit values of a Flink job" not in said:
+            raise Wrong(f"a processor began on a loaded database: {code} {said}")
+        if self.beside.metric("evenhand_process_dead_letters_total"):
+            raise Wrong("a record of the job can't be read")
+        self.beside.stop()
+        code, said = self.logged.once("process", "--load", "--replay-from", "start")
+        if code != 0 or self.logged.sums():
+            raise Wrong(f"what was loaded is still there: {code} {said}")
+        self.beside = self.logged.role("beside", "process", "--load")
+        began = time.monotonic()
+        settle(self.logged.sums, lambda: time.sleep(0.2), self.second, "ClickHouse loaded anew")
+        self.figures["seconds to load anew"] = round(time.monotonic() - began, 1)
+        self.figures["records loaded anew"] = round(self.beside.metric("evenhand_process_records_total"))
 
     def in_another_order(self) -> None:
-        """The catalog in between, and a TaskManager that is killed over half of the events."""
+        """The catalog in between and the wrong way round; a TaskManager and the loader are killed over half of the events."""
         lifetimes(self.directory / "plan.json")
         shuffled = list(self.records)
         random.Random(SEED).shuffle(shuffled)
         half = len(shuffled) // 2
         self.shuffled.events(shuffled[: half // 2])
-        self.publish(self.shuffled, self.after, 2)
-        self.publish(self.shuffled, self.before, 1)
+        self.shuffled.catalog(self.as_logged.published()[::-1])
         self.shuffled.events(shuffled[half // 2 : half])
         until = time.monotonic() + PATIENCE
         while not self.shuffled.rows:
             self.shuffled.take(1.0)
             if time.monotonic() > until:
                 raise Wrong("the second job has written nothing that is committed")
+        self.loader.kill()
         self.flink.kill_task_manager()
         self.shuffled.events(shuffled[half:])
         self.flink.start_task_manager()
-        self.flink_settles(self.shuffled, self.second, "Flink, events in another order, killed in between")
+        self.loader.start()
+        self.settles(self.shuffled, self.mixed, self.second, "with events in another order, killed in between")
         if not self.flink.restored():
             raise Wrong("the kill went unnoticed: the job did not go on from a checkpoint")
+
+    def report(self) -> None:
+        for role in [*self.logged.roles, *self.mixed.roles]:
+            print(role.tail(), file=sys.stderr)
+        print(self.flink.tail(), file=sys.stderr)
 
     def close(self) -> None:
         self.as_logged.close()
         self.shuffled.close()
+        self.logged.close()
+        self.mixed.close()
         self.flink.close()
-        self.kafka.__exit__()
         self.embedded.close()
+        for server in self.servers:
+            server.__exit__()
 
 
 def main() -> None:
@@ -172,10 +247,12 @@ def main() -> None:
             proof.flink.start()
             proof.as_the_log_has_it()
             proof.metrics_change()
+            proof.results_are_answered()
             proof.a_phase_goes_and_comes_back()
             proof.in_another_order()
+            proof.loaded_anew()
         except BaseException:
-            print(proof.flink.tail(), file=sys.stderr)
+            proof.report()
             raise
         finally:
             proof.close()
@@ -183,8 +260,8 @@ def main() -> None:
                                    "peak MB": proof.flink.peak_mb, "seconds": round(time.monotonic() - began)}
     if given.json:
         given.json.write_text(json.dumps(figures))
-    print(f"flink: {figures['sums']} sums of {figures['events']} events are those of the embedded server and of the oracle: as logged, after metrics changed, and in another order"
-          f" with a TaskManager killed; {figures['events a second']} events/s, state {figures['state MB']} MB, memory {figures['peak MB']} MB, {figures['seconds']} s")
+    print(f"flink: {figures['sums']} sums of {figures['events']} events are those of the embedded server and of the oracle, in Flink's topic and in ClickHouse: as logged, after metrics changed, and in another order"
+          f" with a TaskManager and the loader killed; {figures['events a second']} events/s, state {figures['state MB']} MB, memory {figures['peak MB']} MB, {figures['seconds']} s")
 
 
 if __name__ == "__main__":

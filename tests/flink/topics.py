@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from generated import Record
@@ -15,11 +15,12 @@ PARTITIONS = 4
 
 class Topics:
     def __init__(self, brokers: str, prefix: str):
-        self.prefix = prefix
-        compacted = {"cleanup.policy": "compact"}
+        self.brokers, self.prefix = brokers, prefix
+        # The others are made by the processes beside the job, as far as they run.
         admin = AdminClient({"bootstrap.servers": brokers})
-        made = admin.create_topics([
-            NewTopic(f"{prefix}.events", PARTITIONS), NewTopic(f"{prefix}.catalog", 1, config=compacted), NewTopic(f"{prefix}.unit_values", PARTITIONS, config=compacted)])
+        there = admin.list_topics(timeout=30).topics
+        compacted = NewTopic(f"{prefix}.catalog", 1, config={"cleanup.policy": "compact"})
+        made = admin.create_topics([topic for topic in (NewTopic(f"{prefix}.events", PARTITIONS), compacted) if topic.topic not in there])
         for future in made.values():
             future.result()
         # Java's partitioner, as the server uses it.
@@ -29,7 +30,7 @@ class Topics:
         self.rows: dict[bytes, bytes] = {}
         self.read = self.taken_back = 0
 
-    def _produce(self, topic: str, key: str, value: bytes | None) -> None:
+    def _produce(self, topic: str, key: str | bytes, value: bytes | None) -> None:
         while True:
             try:
                 return self.producer.produce(f"{self.prefix}.{topic}", value, key)
@@ -41,7 +42,21 @@ class Topics:
             self._produce("events", record.key, record.value)
         self.flush()
 
-    def catalog(self, records: list[tuple[str, bytes]]) -> None:
+    def published(self) -> list[tuple[bytes, bytes]]:
+        """What the catalog topic holds, in its order."""
+        reader = Consumer({"bootstrap.servers": self.brokers, "group.id": f"{self.prefix}.test", "enable.auto.commit": False, "log_level": 1})
+        try:
+            place = TopicPartition(f"{self.prefix}.catalog", 0, 0)
+            _, end = reader.get_watermark_offsets(place, 30)
+            reader.assign([place])
+            found = []
+            while len(found) < end:
+                found += [(message.key(), message.value()) for message in reader.consume(end - len(found), 10) if not message.error()]
+            return found
+        finally:
+            reader.close()
+
+    def catalog(self, records: list[tuple[bytes, bytes]]) -> None:
         for key, value in records:
             self._produce("catalog", key, value)
         self.flush()

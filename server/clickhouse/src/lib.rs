@@ -5,7 +5,8 @@
 //! rows        what a row of each table holds
 //! events      raw rows in, unit histories out
 //! cells       aggregates and markers, written together
-//! results     cells → PhaseAggregates, for `evenhand_pipeline::results::summarise`
+//! values      units' values that a Flink job has computed, and their sums
+//! results     cells, or sums of values → PhaseAggregates, for `evenhand_pipeline::results::summarise`
 //! erase       one unit leaves
 //! ```
 //!
@@ -22,6 +23,7 @@ mod schema;
 mod settings;
 mod store;
 mod text;
+mod values;
 mod watch;
 
 pub use cells::{PartitionCells, WrittenCells};
@@ -31,3 +33,4 @@ pub use results::ClickHouseResults;
 pub use rows::{CellRow, HistoryRow, MARKER, UnitEventRow, environment_target, new_incarnation};
 pub use settings::ClickHouseSettings;
 pub use store::ClickHouse;
+pub use values::{LoadedPartition, UnitValueRow};

@@ -1,4 +1,4 @@
-//! Cells to the aggregates of a phase, which results are worked out from.
+//! Cells, or sums of units' values, to the aggregates of a phase, which results are worked out from.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -54,6 +54,9 @@ impl ClickHouseResults {
         );
         let rows = self.store.phase_cells(&condition).await?;
         let (markers, cells): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.target == MARKER);
+        if markers.is_empty() {
+            return self.loaded(experiment).await;
+        }
         let mut holding: HashMap<u64, usize> = HashMap::new();
         let mut holds: HashSet<(u32, u64, u64)> = HashSet::new();
         for marker in &markers {
@@ -85,20 +88,55 @@ impl ClickHouseResults {
             if sums.is_zero() {
                 continue;
             }
-            let standing = Standing::from_code(standing)
-                .ok_or_else(|| ClickHouseError::Damaged(format!("{standing} in the table cells is no standing.")))?;
-            let key_kind = KeyKind::from_code(key_kind)
-                .ok_or_else(|| ClickHouseError::Damaged(format!("{key_kind} in the table cells is no kind of key.")))?;
-            place(&mut all, metric).cells.push(NamedCell {
-                epoch,
-                variation: (!variation.is_empty()).then(|| variation.clone()),
-                key_kind,
-                standing,
-                sums,
-            });
+            let cell = named(epoch, variation, key_kind, standing, sums)?;
+            place(&mut all, metric).cells.push(cell);
         }
         Ok(Some(all))
     }
+
+    /// Of a database that a Flink job's values are brought into. What the job has not come to yet can't be told from what there is not:
+    /// a metric without any value, though units are counted, is on its way.
+    async fn loaded(&self, experiment: &CatalogExperiment) -> Result<Option<PhaseAggregates>, StoreError> {
+        if !self.store.is_loaded().await? {
+            return Ok(None);
+        }
+        let mut all = PhaseAggregates::default();
+        for metric in &experiment.metrics {
+            place(&mut all, &metric.id);
+        }
+        for row in self
+            .store
+            .phase_values(&self.environment, &experiment.id, experiment.phase)
+            .await?
+        {
+            if row.metric.is_empty() || all.metrics.contains_key(&row.metric) {
+                let cell = named(row.epoch, &row.variation, row.key_kind, row.standing, row.sums()?)?;
+                place(&mut all, &row.metric).cells.push(cell);
+            }
+        }
+        all.assignment.complete = true;
+        let counted = all
+            .assignment
+            .cells
+            .iter()
+            .any(|cell| cell.standing == Standing::Counted);
+        for metric in all.metrics.values_mut() {
+            metric.complete = !counted || !metric.cells.is_empty();
+        }
+        Ok(Some(all))
+    }
+}
+
+fn named(epoch: u32, variation: &str, key_kind: u8, standing: u8, sums: Sums) -> Result<NamedCell, ClickHouseError> {
+    let strange = |what: &str| ClickHouseError::Damaged(format!("The aggregates in ClickHouse hold {what}."));
+    Ok(NamedCell {
+        epoch,
+        variation: (!variation.is_empty()).then(|| variation.to_owned()),
+        key_kind: KeyKind::from_code(key_kind)
+            .ok_or_else(|| strange(&format!("{key_kind}, which is no kind of key")))?,
+        standing: Standing::from_code(standing).ok_or_else(|| strange(&format!("{standing}, which is no standing")))?,
+        sums,
+    })
 }
 
 fn place<'a>(all: &'a mut PhaseAggregates, metric: &str) -> &'a mut TargetAggregates {

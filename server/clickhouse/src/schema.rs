@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::{error::ClickHouseError, settings::ClickHouseSettings, store::ClickHouse, text::literal};
 
 /// The steps, in order. A step that has been published never changes; a change is a new step.
-const STEPS: [(u32, &str); 2] = [
+const STEPS: [(u32, &str); 3] = [
     (1, include_str!("../schema/001_tables.sql")),
     (2, include_str!("../schema/002_views.sql")),
+    (3, include_str!("../schema/003_unit_values.sql")),
 ];
 
 const DOING: &str = "making the tables";

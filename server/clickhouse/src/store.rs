@@ -98,6 +98,12 @@ impl ClickHouse {
         self.watch.register(registry);
     }
 
+    /// The database's name.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.settings.database
+    }
+
     /// Runs a statement that gives no rows.
     pub(crate) async fn execute(&self, what: &'static str, sql: &str) -> Result<(), ClickHouseError> {
         self.within(Operation::ddl, what, self.client.query(&escape(sql)).execute())

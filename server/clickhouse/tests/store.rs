@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use evenhand_clickhouse::{CellRow, ClickHouse, ClickHouseError, ClickHouseSettings, UnitEventRow, WrittenCells};
+use evenhand_clickhouse::{
+    CellRow, ClickHouse, ClickHouseError, ClickHouseResults, ClickHouseSettings, UnitEventRow, UnitValueRow,
+    WrittenCells,
+};
 use evenhand_core::event::Event;
+use evenhand_pipeline::analytics::AggregateSource;
+use evenhand_pipeline::catalog::{CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource};
 use evenhand_pipeline::process::{UnitKey, aggregate::Sums, exact::Exact};
 use evenhand_test_servers::Server;
 use sha2::{Digest, Sha256};
@@ -159,7 +164,7 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
         .await
         .unwrap();
     let u1 = UnitKey::of("user_id", "u1");
-    let mut history = history_of(&store, "production", &[u1]).await;
+    let mut history = history_of(store, "production", &[u1]).await;
     history.sort_by_key(|fact| fact.offset);
     let offsets: Vec<u64> = history.iter().map(|fact| fact.offset).collect();
     assert_eq!(
@@ -172,13 +177,13 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
         ("exp", "blue")
     );
     assert_eq!((history[1].value, history[1].time), (Some(12_500_000), T0 + 1_234));
-    assert!(history_of(&store, "elsewhere", &[u1]).await.is_empty());
+    assert!(history_of(store, "elsewhere", &[u1]).await.is_empty());
     // Many units at once, most of which are unknown.
     let mut many: Vec<UnitKey> = (0..5_000)
         .map(|n| UnitKey::of("user_id", &format!("nobody-{n}")))
         .collect();
     many.push(u1);
-    assert_eq!(history_of(&store, "production", &many).await.len(), 3);
+    assert_eq!(history_of(store, "production", &many).await.len(), 3);
 
     let mut walked: Vec<UnitKey> = Vec::new();
     loop {
@@ -346,8 +351,8 @@ async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
     assert!(store.is_taken_out(&begun).await.unwrap());
     store.finish_erase(&begun).await.unwrap();
     store.finish_erase(&begun).await.unwrap();
-    assert!(history_of(&store, "production", &[u1]).await.is_empty());
-    let left = history_of(&store, "production", &[d1]).await;
+    assert!(history_of(store, "production", &[u1]).await.is_empty());
+    let left = history_of(store, "production", &[d1]).await;
     assert!(!left.is_empty() && left.iter().all(|row| row.event_name == "buy"));
     assert_eq!(
         store.erasures_of("production", &[d1]).await.unwrap(),
@@ -378,4 +383,128 @@ async fn erasure(store: &ClickHouse, client: &clickhouse::Client) {
     assert_ne!(second.id, begun.id);
     store.finish_erase(&second).await.unwrap();
     assert_eq!((nothing.events, nothing.touched.len()), (0, 0));
+}
+
+fn value(metric: &str, unit: &str, variation: &str, numbers: (i64, i64), offset: u64) -> UnitValueRow {
+    UnitValueRow {
+        environment: "production".into(),
+        experiment: "exp".into(),
+        phase: 1,
+        metric: metric.into(),
+        epoch: 1,
+        unit: unit.into(),
+        variation: variation.into(),
+        key_kind: 0,
+        standing: u8::from(variation.is_empty()),
+        value: numbers.0,
+        pair: numbers.1,
+        unit_type: "user_id".into(),
+        topic: "t.unit_values".into(),
+        partition: 3,
+        version: offset,
+        gone: 0,
+    }
+}
+
+/// Loaded values: the greatest offset of a key holds in whatever order records come, what was taken back is gone, sums are exact beyond
+/// 64 bits, and the view says what results say.
+#[tokio::test]
+async fn unit_values_add_up_to_aggregates() {
+    let server = Server::start("clickhouse", &[]);
+    let store = ClickHouse::new(ClickHouseSettings::new(&server.url)).unwrap();
+    store.prepare().await.unwrap();
+    assert!(!store.is_loaded().await.unwrap() && !store.is_processed().await.unwrap());
+    let orders = CatalogMetric {
+        id: "orders".into(),
+        definition: MetricDefinition::Events(EventMetric {
+            kind: evenhand_stats::MetricKind::Count,
+            event_name: "buy".into(),
+            filter: Vec::new(),
+            number: NumberSource::Value,
+            window_seconds: 60,
+            cap_micros: None,
+            pre_period_seconds: None,
+        }),
+    };
+    let experiment = CatalogExperiment {
+        id: "exp".into(),
+        phase: 1,
+        unit_type: "user_id".into(),
+        start_ms: None,
+        planned_end_ms: None,
+        aliases: Vec::new(),
+        variations: Vec::new(),
+        epoch_weights: Default::default(),
+        metrics: vec![orders],
+    };
+    let results = ClickHouseResults::new(store.clone(), "production");
+    assert_eq!(results.phase(&experiment).await.unwrap(), None, "nothing is there");
+
+    let units = [
+        value("", "u1", "b", (0, 0), 1),
+        value("", "u2", "b", (0, 0), 2),
+        value("", "u3", "", (0, 0), 3),
+    ];
+    store.insert_unit_values(&units).await.unwrap();
+    let found = results.phase(&experiment).await.unwrap().unwrap();
+    assert!(
+        found.assignment.complete && !found.metrics["orders"].complete,
+        "units are there, their values are not"
+    );
+
+    let gone = UnitValueRow {
+        gone: 1,
+        ..value("orders", "u4", "", (0, 0), 9)
+    };
+    let newest = [
+        value("orders", "u1", "b", (i64::MAX, -5), 8),
+        value("orders", "u2", "b", (i64::MAX, i64::MIN + 1), 6),
+        value("other", "u2", "b", (1, 1), 7),
+        gone,
+    ];
+    let older = [
+        value("orders", "u1", "b", (1, 1), 4),
+        value("orders", "u4", "b", (7, 7), 5),
+    ];
+    for rows in [&newest[..], &older, &newest, &units] {
+        store.insert_unit_values(rows).await.unwrap();
+    }
+    let found = results.phase(&experiment).await.unwrap().unwrap();
+    let (n, most) = (found.assignment.cells.len(), i128::from(i64::MAX));
+    assert_eq!((n, found.metrics.len()), (2, 1), "{found:?}");
+    let orders = &found.metrics["orders"];
+    assert!(orders.complete);
+    let cell = &orders.cells[0];
+    assert_eq!(
+        (orders.cells.len(), cell.sums.n, cell.variation.as_deref()),
+        (1, 2, Some("b"))
+    );
+    assert_eq!(cell.sums.sum.to_string(), (most * 2).to_string());
+    // 2 · (2^63 − 1)², which is more than 126 bits hold.
+    assert_eq!(cell.sums.sum_sq.to_string(), (most * most * 2).to_string());
+    let cross = most * -5 - most * most;
+    assert_eq!(cell.sums.pair_cross.to_string(), cross.to_string());
+    let shown = lines(
+        &clickhouse::Client::default().with_url(&server.url).with_database("evenhand"),
+        "SELECT concat(environment, ' ', experiment_id, ' ', ifNull(variation_id, '-'), ' ', metric, ' ', key_kind, ' ', standing, ' ', toString(n), ' ', sum, ' ', pair_cross) AS line
+         FROM aggregates WHERE experiment_id = 'exp' AND complete ORDER BY metric, variation_id",
+    )
+    .await;
+    let orders = format!("production exp b orders server counted 2 {} {cross}", most * 2);
+    assert_eq!(
+        shown,
+        [
+            "production exp b  server counted 2 0 0",
+            "production exp -  server multiple 1 0 0",
+            &orders,
+            "production exp b other server counted 1 1 1"
+        ]
+    );
+    let partitions = store.loaded_partitions().await.unwrap();
+    assert_eq!(
+        (partitions.len(), partitions[0].partition, partitions[0].position),
+        (1, 3, 10)
+    );
+    store.forget_unit_values().await.unwrap();
+    assert!(!store.is_loaded().await.unwrap());
 }

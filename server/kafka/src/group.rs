@@ -216,6 +216,8 @@ pub(crate) fn join(
             ("partition.assignment.strategy", "cooperative-sticky"),
             // Every partition begins at an offset that is said; one that is gone is an error and never a silent jump.
             ("auto.offset.reset", "error"),
+            // A Flink job's rows belong to the checkpoint that commits them.
+            ("isolation.level", "read_committed"),
             ("enable.partition.eof", if end_of_partition { "true" } else { "false" }),
         ],
     );

@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Records that are not done, by stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GroupLag {
-    /// Events that are not re-keyed yet.
+    /// Events that are not re-keyed yet, or that no checkpoint of a Flink job holds.
     pub events: u64,
-    /// Unit records that are not in the aggregates yet.
+    /// Unit records, or units' values of a Flink job, that are not in ClickHouse yet.
     pub units: u64,
     /// The ends of all partitions of both topics, summed: it grows with every record.
     pub end: u64,
@@ -37,6 +37,26 @@ impl LagReader {
     /// # Errors
     /// A setting that librdkafka does not accept.
     pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let stages = [
+            (settings.rekey_group(), settings.events()),
+            (settings.process_group(), settings.units()),
+        ];
+        Self::of(settings, stages)
+    }
+
+    /// The same where a Flink job computes the values and they are loaded.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_flink(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let stages = [
+            (settings.flink_group(), settings.events()),
+            (settings.load_group(), settings.unit_values()),
+        ];
+        Self::of(settings, stages)
+    }
+
+    fn of(settings: &KafkaSettings, [events, units]: [(String, String); 2]) -> Result<Self, KafkaError> {
         let consumer = |group: String| -> Result<BaseConsumer, KafkaError> {
             settings
                 .client(&[], &[("group.id", &group), ("enable.auto.commit", "false")])
@@ -44,8 +64,8 @@ impl LagReader {
                 .doing("making a consumer (see the Kafka settings)")
         };
         Ok(Self {
-            events: (consumer(settings.rekey_group())?, settings.events()),
-            units: (consumer(settings.process_group())?, settings.units()),
+            events: (consumer(events.0)?, events.1),
+            units: (consumer(units.0)?, units.1),
         })
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Begin {
     pub(crate) to: Option<i64>,
     /// The least offset whose record is left.
     pub(crate) first: i64,
+    /// The offset behind the last record.
+    pub(crate) end: i64,
 }
 
 /// The metadata that says how far a range goes.
@@ -67,7 +69,7 @@ pub(crate) fn begins<C: ConsumerContext>(
     let mut begins = BTreeMap::new();
     for element in committed.elements() {
         element.error().doing("reading a committed offset")?;
-        let (first, _) = consumer
+        let (first, end) = consumer
             .fetch_watermarks(element.topic(), element.partition(), timeout)
             .doing("reading the first offset of a partition")?;
         let begin = match element.offset() {
@@ -75,11 +77,13 @@ pub(crate) fn begins<C: ConsumerContext>(
                 from,
                 to: read_intent(element.metadata(), from)?,
                 first,
+                end,
             },
             _ => Begin {
                 from: first,
                 to: None,
                 first,
+                end,
             },
         };
         begins.insert(element.partition(), begin);
@@ -115,18 +119,31 @@ pub enum Rewind {
 /// # Errors
 /// A member of the group is running, or Kafka does not answer.
 pub fn rewind(settings: &KafkaSettings, to: Rewind) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    rewind_group(settings, &settings.process_group(), settings.units(), to)
+}
+
+/// Sets the group that loads units' values back to the first record of the topic, which holds the newest value of every key.
+///
+/// # Errors
+/// As [`rewind`].
+pub fn rewind_load(settings: &KafkaSettings) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    rewind_group(settings, &settings.load_group(), settings.unit_values(), Rewind::Start)
+}
+
+fn rewind_group(
+    settings: &KafkaSettings,
+    group: &str,
+    topic: String,
+    to: Rewind,
+) -> Result<BTreeMap<i32, i64>, KafkaError> {
     const PATIENCE: Duration = Duration::from_secs(20);
-    let topic = settings.units();
     let consumer: BaseConsumer = settings
-        .client(
-            &[],
-            &[("group.id", &settings.process_group()), ("enable.auto.commit", "false")],
-        )
+        .client(&[], &[("group.id", group), ("enable.auto.commit", "false")])
         .create()
         .doing("making a consumer (see the Kafka settings)")?;
     let metadata = consumer
         .fetch_metadata(Some(&topic), PATIENCE)
-        .doing("asking for the partitions of the units topic")?;
+        .doing("asking for the partitions of the topic")?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     let count = i32::try_from(partitions).unwrap_or(i32::MAX);
     let mut offsets = BTreeMap::new();
@@ -180,8 +197,7 @@ pub fn rewind(settings: &KafkaSettings, to: Rewind) -> Result<BTreeMap<i32, i64>
                 | RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::RebalanceInProgress,
             ) => KafkaError::Unusable(format!(
-                "the consumer group {} has running members: stop every `evenhand process` and do it again",
-                settings.process_group()
+                "the consumer group {group} has running members: stop every `evenhand process` and do it again"
             )),
             _ => KafkaError::Client {
                 what: "setting the offsets back",

@@ -44,6 +44,30 @@ impl KafkaSettings {
         format!("{}.dead", self.prefix)
     }
 
+    /// The topic that tells a Flink job what is measured.
+    #[must_use]
+    pub fn catalog(&self) -> String {
+        format!("{}.catalog", self.prefix)
+    }
+
+    /// The topic that a Flink job writes units' values to.
+    #[must_use]
+    pub fn unit_values(&self) -> String {
+        format!("{}.unit_values", self.prefix)
+    }
+
+    /// The group under which a Flink job says how far it is with the events (deploy/flink/pipeline.sql).
+    #[must_use]
+    pub fn flink_group(&self) -> String {
+        format!("{}.flink", self.prefix)
+    }
+
+    /// The consumer group that loads units' values.
+    #[must_use]
+    pub fn load_group(&self) -> String {
+        format!("{}.load", self.prefix)
+    }
+
     /// The consumer group that re-keys.
     #[must_use]
     pub fn rekey_group(&self) -> String {
@@ -151,11 +175,12 @@ impl SpoolSettings {
 pub struct TopicSettings {
     /// Whether missing topics are made.
     pub create: bool,
-    /// Partitions of the events topic and of the units topic.
+    /// Partitions of the events topic, of the units topic, and of the unit values of a Flink job.
     pub partitions: i32,
     /// Copies of each partition.
     pub replication: i32,
-    /// How long events are kept. Units' records are kept as long; they must outlive any stop of processing.
+    /// How long events are kept. Units' records are kept as long, and so is what takes a unit value back; they must outlive any stop of
+    /// processing.
     pub retention: Duration,
     /// How long dead letters are kept.
     pub dead_retention: Duration,

@@ -36,10 +36,38 @@ impl TopicReport {
     }
 }
 
+/// What a Flink job needs besides the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlinkTopic {
+    /// What is measured.
+    Catalog,
+    /// Units' values.
+    UnitValues,
+}
+
 struct Wanted {
     name: String,
     partitions: i32,
-    retention: Duration,
+    clean: Clean,
+}
+
+/// What Kafka takes away by itself.
+#[derive(Clone, Copy)]
+enum Clean {
+    /// Records older than this.
+    Old(Duration),
+    /// Records that a newer one of their key follows; what takes a key back stays for this long.
+    Compacted(Duration),
+}
+
+impl Clean {
+    /// The policy, the setting that holds the time, and the time.
+    fn settings(self) -> (&'static str, &'static str, Duration) {
+        match self {
+            Self::Old(kept) => ("delete", "retention.ms", kept),
+            Self::Compacted(kept) => ("compact", "delete.retention.ms", kept),
+        }
+    }
 }
 
 /// Makes the topics that are missing, when the settings allow it, and compares those that are there with the settings.
@@ -47,41 +75,79 @@ struct Wanted {
 /// # Errors
 /// Kafka does not answer.
 pub async fn ensure_topics(settings: &KafkaSettings, wanted: &TopicSettings) -> Result<TopicReport, KafkaError> {
-    let admin: AdminClient<DefaultClientContext> = settings
-        .client(&[], &[])
-        .create()
-        .doing("making an admin client (see the Kafka settings)")?;
     let topics = [
         (settings.events(), wanted.partitions, wanted.retention),
         (settings.units(), wanted.partitions, wanted.retention),
         (settings.dead(), 1, wanted.dead_retention),
-    ]
-    .map(|(name, partitions, retention)| Wanted {
+    ];
+    let topics = topics.map(|(name, partitions, kept)| Wanted {
         name,
         partitions,
-        retention,
+        clean: Clean::Old(kept),
     });
+    ensure(settings, wanted, &topics).await
+}
+
+/// The same for topics of a Flink job, and the topic of dead letters.
+///
+/// # Errors
+/// Kafka does not answer.
+pub async fn ensure_flink_topics(
+    settings: &KafkaSettings,
+    wanted: &TopicSettings,
+    which: &[FlinkTopic],
+) -> Result<TopicReport, KafkaError> {
+    let mut topics = vec![Wanted {
+        name: settings.dead(),
+        partitions: 1,
+        clean: Clean::Old(wanted.dead_retention),
+    }];
+    topics.extend(which.iter().map(|topic| {
+        let (name, partitions) = match topic {
+            FlinkTopic::Catalog => (settings.catalog(), 1),
+            FlinkTopic::UnitValues => (settings.unit_values(), wanted.partitions),
+        };
+        let clean = Clean::Compacted(wanted.retention);
+        Wanted {
+            name,
+            partitions,
+            clean,
+        }
+    }));
+    ensure(settings, wanted, &topics).await
+}
+
+async fn ensure(
+    settings: &KafkaSettings,
+    wanted: &TopicSettings,
+    topics: &[Wanted],
+) -> Result<TopicReport, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = settings
+        .client(&[], &[])
+        .create()
+        .doing("making an admin client (see the Kafka settings)")?;
     let mut report = TopicReport::default();
-    for topic in &topics {
+    for topic in topics {
         if wanted.create {
             create(&admin, topic, wanted.replication, &mut report).await?;
         }
     }
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
-    for topic in &topics {
+    for topic in topics {
         if report.created.contains(&topic.name) {
             continue;
         }
+        let (policy, setting, kept) = topic.clean.settings();
         let Some((partitions, replication)) = shape(&admin, &topic.name)? else {
             report.missing.push(format!(
                 "topic {} is missing; make it: kafka-topics.sh --bootstrap-server {} --create --topic {} --partitions {} --replication-factor {} \
-                 --config retention.ms={}",
+                 --config cleanup.policy={policy} --config {setting}={}",
                 topic.name,
                 settings.brokers,
                 topic.name,
                 topic.partitions,
                 wanted.replication,
-                topic.retention.as_millis()
+                kept.as_millis()
             ));
             continue;
         };
@@ -99,19 +165,8 @@ pub async fn ensure_topics(settings: &KafkaSettings, wanted: &TopicSettings) -> 
             .doing("reading the settings of the topics")?;
         match described.into_iter().next() {
             Some(Ok(resource)) => {
-                let number = |name: &str| {
-                    resource
-                        .get(name)
-                        .and_then(|entry| entry.value.as_deref())
-                        .and_then(|value| value.parse().ok())
-                };
-                compare_settings(
-                    settings,
-                    topic,
-                    number("retention.ms"),
-                    number("max.message.bytes"),
-                    &mut report,
-                );
+                let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
+                compare_settings(settings, topic, text, &mut report);
             }
             // A client may write and read without the right to see settings.
             Some(Err(error)) => report
@@ -132,10 +187,11 @@ async fn create(
     if shape(admin, &topic.name)?.is_some() {
         return Ok(());
     }
-    let retention = topic.retention.as_millis().to_string();
+    let (policy, setting, kept) = topic.clean.settings();
+    let kept = kept.as_millis().to_string();
     let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(replication))
-        .set("retention.ms", &retention)
-        .set("cleanup.policy", "delete");
+        .set("cleanup.policy", policy)
+        .set(setting, &kept);
     let options = AdminOptions::new()
         .request_timeout(Some(PATIENCE))
         .operation_timeout(Some(PATIENCE));
@@ -177,7 +233,8 @@ fn compare_shape(
     report: &mut TopicReport,
 ) {
     let wanted = usize::try_from(topic.partitions).unwrap_or(0);
-    if partitions != wanted {
+    // Of a compacted topic any number will do.
+    if partitions != wanted && matches!(topic.clean, Clean::Old(_)) {
         report.differences.push(if topic.name == settings.units() {
             // A unit's records would stand in two partitions, before and after.
             format!(
@@ -207,35 +264,48 @@ fn compare_shape(
     }
 }
 
-fn compare_settings(
+fn compare_settings<'a>(
     settings: &KafkaSettings,
     topic: &Wanted,
-    retention: Option<i64>,
-    message: Option<i64>,
+    text: impl Fn(&str) -> Option<&'a str>,
     report: &mut TopicReport,
 ) {
-    let wanted = i64::try_from(topic.retention.as_millis()).unwrap_or(i64::MAX);
-    let alter = |setting: &str, value: i64| {
+    let number = |name: &str| text(name).and_then(|value| value.parse::<i64>().ok());
+    let (policy, setting, kept) = topic.clean.settings();
+    let wanted = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let alter = |setting: &str, value: &str| {
         format!(
             "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} --add-config {setting}={value}",
             settings.brokers, topic.name
         )
     };
-    // -1 keeps for ever.
-    if retention.is_some_and(|ms| ms >= 0 && ms < wanted) {
+    if let (Clean::Compacted(_), Some(found)) = (topic.clean, text("cleanup.policy"))
+        && found != policy
+    {
         report.differences.push(format!(
-            "topic {} keeps records for {} ms, the settings say {wanted}: {}",
+            "topic {} has the clean-up policy {found}, and must keep the newest record of every key: {}",
             topic.name,
-            retention.unwrap_or(0),
-            alter("retention.ms", wanted)
+            alter("cleanup.policy", policy)
         ));
     }
-    if message.is_some_and(|bytes| bytes < LEAST_MESSAGE_BYTES) {
+    // -1 keeps for ever.
+    if let Some(ms) = number(setting).filter(|ms| (0..wanted).contains(ms)) {
         report.differences.push(format!(
-            "topic {} takes messages of {} bytes at most, and events may be larger: {}",
+            "topic {} keeps {} for {ms} ms, the settings say {wanted}: {}",
             topic.name,
-            message.unwrap_or(0),
-            alter("max.message.bytes", 1_048_588)
+            if policy == "compact" {
+                "what takes a key back"
+            } else {
+                "records"
+            },
+            alter(setting, &wanted.to_string())
+        ));
+    }
+    if let Some(bytes) = number("max.message.bytes").filter(|bytes| *bytes < LEAST_MESSAGE_BYTES) {
+        report.differences.push(format!(
+            "topic {} takes messages of {bytes} bytes at most, and events may be larger: {}",
+            topic.name,
+            alter("max.message.bytes", "1048588")
         ));
     }
 }

@@ -69,7 +69,7 @@ impl Toucher {
     }
 }
 
-fn finish(delivery: &Arc<Delivery>) -> Result<(), KafkaError> {
+pub(crate) fn finish(delivery: &Arc<Delivery>) -> Result<(), KafkaError> {
     delivery.seal();
     match delivery.wait(MESSAGE_TIMEOUT * 2) {
         Some(Outcome { fault: None, refused }) => match refused.first() {

@@ -7,6 +7,8 @@
 //! many partitions at a time: the processor hands ranges to lanes, threads with partitions of their own (processor, lane)
 //! ```
 //!
+//! Beside it, for those who let Flink do this: [`flink`].
+//!
 //! **Why nothing is counted twice or lost.** A range has the same end in every attempt at it. Raw rows are facts, and inserting one again
 //! changes nothing. What a unit contributes below an offset is a pure function of the log, so the cells behind a range are a pure function
 //! of the cells before it: whoever does a range again, and however late, writes the same numbers. Marker and cells are written by one
@@ -20,6 +22,7 @@
 
 pub mod batch;
 mod catalogs;
+pub mod flink;
 mod history;
 pub mod in_memory;
 mod kafka;

@@ -8,7 +8,6 @@ mod evaluate;
 mod events;
 mod manifest_file;
 mod process;
-mod process_series;
 mod results;
 mod serve;
 mod simulate;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use evenhand_clickhouse::{ClickHouse, ClickHouseSettings};
-use evenhand_kafka::{KafkaSettings, TopicSettings, ensure_topics};
+use evenhand_kafka::{
+    FlinkTopic, KafkaError, KafkaSettings, TopicReport, TopicSettings, ensure_flink_topics, ensure_topics,
+};
 
 use crate::config::Config;
 
@@ -64,9 +66,18 @@ pub async fn prepare_tables(store: &ClickHouse) {
 
 /// Makes the topics, however long it takes until Kafka is there.
 pub async fn prepare_topics(kafka: &KafkaSettings, topics: &TopicSettings) {
+    prepare(|| ensure_topics(kafka, topics)).await;
+}
+
+/// The same for topics of a Flink job.
+pub async fn prepare_flink_topics(kafka: &KafkaSettings, topics: &TopicSettings, which: &[FlinkTopic]) {
+    prepare(|| ensure_flink_topics(kafka, topics, which)).await;
+}
+
+async fn prepare<R: Future<Output = Result<TopicReport, KafkaError>>>(ensure: impl Fn() -> R) {
     let mut said = false;
     loop {
-        let problem = match ensure_topics(kafka, topics).await {
+        let problem = match ensure().await {
             Ok(report) => {
                 for difference in &report.differences {
                     tracing::warn!(difference, "a topic is not as configured");

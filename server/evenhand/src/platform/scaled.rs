@@ -1,11 +1,11 @@
 //! Beyond one machine: events go to Kafka (or wait on this node's disk), results come from ClickHouse.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use evenhand_clickhouse::{ClickHouse, ClickHouseResults};
-use evenhand_kafka::{GroupLag, KafkaSink, LagReader, SinkSettings, SinkStatus, SpoolSettings, Toucher};
+use evenhand_kafka::{GroupLag, KafkaSettings, KafkaSink, LagReader, SinkSettings, SinkStatus, SpoolSettings, Toucher};
 use evenhand_manage::Manage;
 use evenhand_pipeline::analytics::AggregateSource;
 use evenhand_pipeline::catalog::Catalog;
@@ -36,7 +36,10 @@ pub struct Streams {
     pseudonyms: Pseudonymiser,
     store: ClickHouse,
     toucher: Arc<Toucher>,
+    kafka: KafkaSettings,
     lag: Arc<Lag>,
+    /// Where a Flink job computes the values. Made when it is found to be so.
+    flink_lag: OnceLock<Arc<Lag>>,
     ingestion: RwLock<BTreeMap<String, Ingestion>>,
 }
 
@@ -68,6 +71,8 @@ impl Streams {
             pseudonyms: Pseudonymiser::shared(&pseudonyms).map_err(|e| e.to_string())?,
             toucher: Arc::new(Toucher::open(&kafka).map_err(|e| e.to_string())?),
             lag: Arc::new(Lag::new(LagReader::open(&kafka).map_err(|e| e.to_string())?)),
+            flink_lag: OnceLock::new(),
+            kafka,
             store,
             ingestion: RwLock::default(),
         })
@@ -93,6 +98,18 @@ impl Streams {
             environment: environment.into(),
             ingestion,
         })
+    }
+
+    /// How far what results come from is behind: a processor, or a Flink job and its loader.
+    async fn lag_of_results(&self) -> Result<Arc<Lag>, String> {
+        if !self.store.is_loaded().await.map_err(|e| e.to_string())? {
+            return Ok(Arc::clone(&self.lag));
+        }
+        if let Some(lag) = self.flink_lag.get() {
+            return Ok(Arc::clone(lag));
+        }
+        let made = LagReader::of_flink(&self.kafka).map_err(|e| e.to_string())?;
+        Ok(Arc::clone(self.flink_lag.get_or_init(|| Arc::new(Lag::new(made)))))
     }
 
     /// What keeps the process from being ready: only what it can't make up for.
@@ -158,7 +175,7 @@ impl Stream {
             .map_err(|e| e.to_string())?
             .unwrap_or_default();
         let mut results = summarise(experiment, &aggregates, query, query.now_ms.unwrap_or_else(now_ms));
-        let lag = Arc::clone(&self.streams.lag);
+        let lag = self.streams.lag_of_results().await?;
         let behind = tokio::task::spawn_blocking(move || lag.look())
             .await
             .map_err(|e| e.to_string())??;
@@ -169,6 +186,9 @@ impl Stream {
     /// Everything acknowledged before must be processed: the lag is waited for.
     pub async fn erase(&self, unit_type: &str, id: &str) -> Result<usize, String> {
         let stored = self.ingestion.pseudonyms().pseudonym(unit_type, id);
+        if self.streams.store.is_loaded().await.map_err(|e| e.to_string())? {
+            return Err("results come from a Flink job, whose state nothing can be erased from: the unit stays in it, and in PREFIX.unit_values, until table.exec.state.ttl has passed. How to start the job anew without the unit: deploy/flink/README.md, \"Erasure\"".into());
+        }
         let until = Instant::now() + ERASING;
         self.caught_up(until).await?;
         let store = &self.streams.store;

@@ -178,7 +178,10 @@ fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Me
 }
 
 /// The value a filter asks for, as properties are compared.
-pub(crate) fn wanted_value(value: &serde_json::Value) -> Result<PropertyValue, StoreError> {
+///
+/// # Errors
+/// It is none that an event can have.
+pub fn wanted_value(value: &serde_json::Value) -> Result<PropertyValue, StoreError> {
     PropertyValue::try_from(value.to_string().as_str())
         .map_err(|e| StoreError::Unusable(format!("a metric's filter: {e}")))
 }

@@ -1,5 +1,10 @@
 //! `evenhand process`: from Kafka to ClickHouse. As many of these run as one likes, up to the number of partitions.
 
+mod definitions;
+mod flink;
+mod page;
+mod series;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,24 +13,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
 use clap::Args;
 use evenhand_kafka::{RangeLimits, Rekey, Rewind, rewind};
 use evenhand_manage::Manage;
-use evenhand_process::{Catalogs, KafkaSource, Metrics, ProcessSettings, Processor};
-use prometheus_client::encoding::text::encode_registry;
+use evenhand_process::{Catalogs, KafkaSource, ProcessSettings, Processor};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 
 use super::stop::StopSignals;
 use crate::config::Config;
-use crate::http::{self, ConnectionLimits};
-use crate::node::Node;
 use crate::platform::engines;
-use crate::{catalog, durable_dir, telemetry};
+use crate::telemetry;
+use definitions::catalogs;
+use page::Page;
 
 /// How long the end waits for the range in hand.
 const LAST_RANGE: Duration = Duration::from_secs(20);
@@ -39,12 +38,18 @@ pub struct Process {
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// Throw the aggregates away and count anew from this record on: `start`, or an instant (RFC 3339 or milliseconds since 1970). All other
-    /// processors must be stopped. It does this and ends
+    /// processors must be stopped. It does this and ends. With --load: throw the loaded values away, and load from the `start`
     #[arg(long, value_name = "WHERE")]
     replay_from: Option<String>,
     /// Go on although Kafka has deleted events that were not processed yet
     #[arg(long)]
     accept_lost: bool,
+    /// For a Flink job (deploy/flink), instead of processing: keep the topic PREFIX.catalog at what is defined
+    #[arg(long, conflicts_with = "replay_from")]
+    publish_catalog: bool,
+    /// For a Flink job (deploy/flink), instead of processing: bring what it writes to PREFIX.unit_values into ClickHouse
+    #[arg(long)]
+    load: bool,
     /// Log as JSON lines
     #[arg(long)]
     log_json: bool,
@@ -63,8 +68,16 @@ impl Process {
             .map_err(|e| format!("can't start the runtime: {e}"))?;
         runtime.block_on(async {
             let telemetry = telemetry::start(&config.telemetry, self.log_json)?;
-            let done = match &self.replay_from {
+            let tasks = flink::Tasks {
+                publish: self.publish_catalog,
+                load: self.load,
+                accept_lost: self.accept_lost,
+            };
+            let done = match self.replay_from.as_deref() {
+                Some("start") if self.load => flink::reload(&config).await,
+                Some(_) if self.load => Err("with --load, --replay-from takes `start` alone: the topic holds the newest value of each key, from no instant on".into()),
                 Some(from) => replay(&config, from).await,
+                None if self.load || self.publish_catalog => flink::run(config, tasks).await,
                 None => process(config, self.accept_lost).await,
             };
             telemetry.finish().await;
@@ -78,41 +91,19 @@ impl Process {
 
 async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     let mut stop = StopSignals::listen()?;
-    let opening = config.clone();
-    let runtime = tokio::runtime::Handle::current();
-    let node = tokio::task::spawn_blocking(move || {
-        let _inside = runtime.enter();
-        durable_dir::create(&opening.data_dir)?;
-        Node::open(&opening)
-    })
-    .await
-    .map_err(|e| format!("opening the definitions: {e}"))??;
-    let node = Arc::new(node);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| format!("can't listen on {}: {e}", config.listen))?;
-    let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
-    println!("Evenhand processes events; /metrics on http://{address}");
-    let (closing, closed) = tokio::sync::watch::channel(false);
-    let working = Arc::new(Working::default());
-    let limits = ConnectionLimits {
-        connections: 64,
-        head: Duration::from_secs(config.head_timeout_s.get().into()),
-        taking: http::TAKING,
-    };
-    let shown = tokio::spawn(http::serve(
-        listener,
-        router(Arc::clone(&working), Arc::clone(&node)),
-        limits,
-        http::Watched::default(),
-        closed,
-    ));
-
+    let node = definitions::open(&config).await?;
+    let page = Page::open(&config, Some(Arc::clone(&node)), "processes events").await?;
     let (store, kafka) = (engines::clickhouse(&config)?, engines::kafka(&config)?);
     let topics = engines::topics(&config);
     tokio::select! {
         _ = async { tokio::join!(engines::prepare_tables(&store), engines::prepare_topics(&kafka, &topics)) } => {}
         () = stop.received() => return Ok(()),
+    }
+    if store.is_loaded().await.map_err(|e| e.to_string())? {
+        return Err(format!(
+            "ClickHouse's database {} holds unit values of a Flink job, and results come from those. Give this processor a database of its own (analytics.database). To count events here instead, stop every `evenhand process --load`, throw its values away with `evenhand process --load --replay-from start`, and start this again",
+            store.database()
+        ));
     }
     let mut registry = Registry::with_prefix("evenhand");
     store.register(&mut registry);
@@ -132,7 +123,9 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
     };
     let processor =
         Processor::new(source, store, Arc::clone(&catalogs), settings, &runtime).map_err(|e| e.to_string())?;
-    working.begun(rekey, processor.metrics(), registry);
+    let metrics = processor.metrics();
+    // Re-keying ends when it is dropped, with the page.
+    page.begun(move || series::of_processing(&rekey.status(), &metrics.snapshot()) + &series::registered(&registry));
     follow(Arc::clone(&node.manage), catalogs);
     let ending = Arc::new(AtomicBool::new(false));
     let processing = {
@@ -155,76 +148,9 @@ async fn process(config: Config, accept_lost: bool) -> Result<(), String> {
         Some(Ok(Err(error))) => return Err(error.to_string()),
         Some(Err(panicked)) => return Err(format!("processing has panicked: {panicked}")),
     }
-    working.end();
-    let _shown_no_more = closing.send(true);
-    let _ended = shown.await;
+    page.end().await;
     println!("Stopped; what was begun and not finished is done by the next.");
     Ok(())
-}
-
-/// What the metrics page of this role shows.
-#[derive(Default)]
-struct Working {
-    begun: RwLock<Option<(Rekey, Arc<Metrics>, Registry)>>,
-}
-
-impl Working {
-    fn begun(&self, rekey: Rekey, metrics: Arc<Metrics>, registry: Registry) {
-        *self.begun.write().unwrap_or_else(PoisonError::into_inner) = Some((rekey, metrics, registry));
-    }
-
-    /// Re-keying ends when it is dropped.
-    fn end(&self) {
-        self.begun.write().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    fn text(&self) -> Option<String> {
-        let begun = self.begun.read().unwrap_or_else(PoisonError::into_inner);
-        let (rekey, metrics, registry) = begun.as_ref()?;
-        let mut text = super::process_series::text(&rekey.status(), &metrics.snapshot());
-        encode_registry(&mut text, registry).ok()?;
-        Some(text)
-    }
-}
-
-fn router(working: Arc<Working>, node: Arc<Node>) -> Router {
-    let ready = Arc::clone(&working);
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/readyz",
-            get(move || {
-                let ready = ready.text().is_some();
-                async move {
-                    if ready {
-                        (StatusCode::OK, "processing\n")
-                    } else {
-                        (StatusCode::SERVICE_UNAVAILABLE, "waiting for Kafka and ClickHouse\n")
-                    }
-                }
-            }),
-        )
-        .route(
-            "/metrics",
-            get(move || {
-                let text = working.text().unwrap_or_default() + &node.metrics() + "# EOF\n";
-                async move {
-                    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                    ([(header::CONTENT_TYPE, kind)], text).into_response()
-                }
-            }),
-        )
-}
-
-/// Experiments and metrics of all environments, as they are defined now.
-fn catalogs(manage: &Manage) -> Catalogs {
-    let environments = manage.catalog().environments;
-    Catalogs(
-        environments
-            .iter()
-            .map(|(name, phases)| (name.clone(), catalog::for_pipeline(phases)))
-            .collect(),
-    )
 }
 
 fn follow(manage: Arc<Manage>, known: Arc<RwLock<Arc<Catalogs>>>) {

@@ -1,0 +1,120 @@
+//! A record of a Flink job to a row. The shape is that of deploy/flink/README.md.
+
+use evenhand_clickhouse::UnitValueRow;
+use evenhand_kafka::ValueRecord;
+use evenhand_pipeline::{KeyKind, process::aggregate::Standing};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Key {
+    environment: String,
+    experiment: String,
+    phase: u32,
+    epoch: u32,
+    metric: String,
+    unit: String,
+}
+
+#[derive(Deserialize)]
+struct Value {
+    variation: Option<String>,
+    key_kind: KeyKind,
+    standing: Stands,
+    value: i64,
+    pair: i64,
+    unit_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stands {
+    Counted,
+    Multiple,
+    Overridden,
+}
+
+/// The row; the error says what is wrong with the record.
+pub(super) fn row(topic: &str, record: &ValueRecord) -> Result<UnitValueRow, String> {
+    let key: Key = serde_json::from_slice(&record.key).map_err(|e| format!("the key: {e}"))?;
+    let number = |name: &str| format!("the {name} is negative");
+    let row = UnitValueRow {
+        environment: key.environment,
+        experiment: key.experiment,
+        phase: key.phase,
+        metric: key.metric,
+        epoch: key.epoch,
+        unit: key.unit,
+        variation: String::new(),
+        key_kind: 0,
+        standing: 0,
+        value: 0,
+        pair: 0,
+        unit_type: String::new(),
+        topic: topic.to_owned(),
+        partition: u32::try_from(record.partition).map_err(|_| number("partition"))?,
+        version: u64::try_from(record.offset).map_err(|_| number("offset"))?,
+        gone: 1,
+    };
+    let Some(value) = &record.value else {
+        return Ok(row);
+    };
+    let value: Value = serde_json::from_slice(value).map_err(|e| format!("the value: {e}"))?;
+    let standing = match value.standing {
+        Stands::Counted => Standing::Counted,
+        Stands::Multiple => Standing::Multiple,
+        Stands::Overridden => Standing::Overridden,
+    };
+    let variation = match standing {
+        Standing::Counted => value.variation.ok_or("a unit that is counted has no variation")?,
+        _ => String::new(),
+    };
+    Ok(UnitValueRow {
+        variation,
+        key_kind: value.key_kind.code(),
+        standing: standing.code(),
+        value: value.value,
+        pair: value.pair,
+        unit_type: value.unit_type,
+        gone: 0,
+        ..row
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: Option<&str>) -> ValueRecord {
+        ValueRecord {
+            partition: 2,
+            offset: 7,
+            time_ms: 0,
+            key: br#"{"environment":"production","experiment":"e","phase":1,"epoch":3,"metric":"","unit":"u"}"#
+                .to_vec(),
+            value: value.map(|text| text.as_bytes().to_vec()),
+        }
+    }
+
+    #[test]
+    fn records_are_read_as_documented() {
+        let counted = r#"{"variation":"a","key_kind":"client","standing":"counted","value":-5,"pair":9223372036854775807,"unit_type":"user_id"}"#;
+        let row = row("t", &record(Some(counted))).unwrap();
+        assert_eq!(
+            (row.variation.as_str(), row.key_kind, row.standing, row.value, row.pair),
+            ("a", 1, 0, -5, i64::MAX)
+        );
+        assert_eq!((row.epoch, row.partition, row.version, row.gone), (3, 2, 7, 0));
+        let back = super::row("t", &record(None)).unwrap();
+        assert_eq!((back.unit.as_str(), back.version, back.gone), ("u", 7, 1));
+        let two = counted.replace("counted", "multiple").replace("\"a\"", "null");
+        assert_eq!(super::row("t", &record(Some(&two))).unwrap().standing, 1);
+        for wrong in [
+            "?",
+            "{}",
+            &two.replace("multiple", "counted"),
+            &two.replace("multiple", "lost"),
+        ] {
+            assert!(super::row("t", &record(Some(wrong))).is_err(), "{wrong}");
+        }
+    }
+}
