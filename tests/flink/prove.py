@@ -148,6 +148,9 @@ class Proof:
             if shown(found) != shown(results):
                 other = {name: (found.get(name), value) for name, value in shown(results).items() if found.get(name) != value}
                 raise Wrong(f"results of {experiment} differ (found, expected): {other}")
+        erased = serve.ask("POST", "/api/environments/production/erase", {"unit": "user_id", "id": "u-1"}, self.embedded.world.token)
+        if erased.status != 409 or erased.json()["error"]["code"] != "counted_by_flink":
+            raise Wrong(f"an erasure that can't be done is answered {erased.status} {erased.body!r}")
         serve.stop()
 
     def a_phase_goes_and_comes_back(self) -> None:

@@ -65,9 +65,13 @@ class Role:
             self.process.wait()
 
     def get(self, path: str, token: str | None = None) -> Answer:
+        return self.ask("GET", path, None, token)
+
+    def ask(self, method: str, path: str, body: dict | None, token: str | None) -> Answer:
         connection = Connection(self.port, timeout=30)
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
-            return connection.request("GET", path, None, {"Authorization": f"Bearer {token}"} if token else {})
+            return connection.request(method, path, json.dumps(body).encode() if body else None, headers)
         finally:
             connection.close()
 

@@ -128,6 +128,7 @@ fn not_done(error: StreamError) -> HttpError {
             error.retry_after = Some(ASK_AGAIN);
             error
         }
+        StreamError::Impossible(message) => HttpError::new(StatusCode::CONFLICT, "counted_by_flink", message),
     }
 }
 

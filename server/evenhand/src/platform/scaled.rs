@@ -183,12 +183,14 @@ impl Stream {
         Ok(Some(results))
     }
 
+    /// Whether results come from values that a Flink job has computed.
+    pub async fn is_loaded(&self) -> Result<bool, String> {
+        self.streams.store.is_loaded().await.map_err(|e| e.to_string())
+    }
+
     /// Everything acknowledged before must be processed: the lag is waited for.
     pub async fn erase(&self, unit_type: &str, id: &str) -> Result<usize, String> {
         let stored = self.ingestion.pseudonyms().pseudonym(unit_type, id);
-        if self.streams.store.is_loaded().await.map_err(|e| e.to_string())? {
-            return Err("results come from a Flink job, whose state nothing can be erased from: the unit stays in it, and in PREFIX.unit_values, until table.exec.state.ttl has passed. How to start the job anew without the unit: deploy/flink/README.md, \"Erasure\"".into());
-        }
         let until = Instant::now() + ERASING;
         self.caught_up(until).await?;
         let store = &self.streams.store;

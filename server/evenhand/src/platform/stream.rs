@@ -13,7 +13,11 @@ pub enum StreamError {
     Internal(String),
     /// Kafka, ClickHouse or who processes for us is not there, or not far enough; asking again goes on with it.
     Elsewhere(String),
+    /// It can't be done as things are set up, however often it is asked for.
+    Impossible(String),
 }
+
+const NO_ERASURE: &str = "results come from a Flink job, and nothing can be erased from its state: the unit stays in it, and in the topic of unit values, until the state's time has passed (table.exec.state.ttl). To be rid of it before, start the job anew without the unit's events: deploy/flink/README.md, \"Erasure\"";
 
 /// The events of one environment. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +71,12 @@ impl Stream {
                 let pipeline = pipeline.clone();
                 off_thread(move || Ok(pipeline.erase(&unit_type, &id)?.events)).await
             }
-            Self::Scaled(stream) => stream.erase(&unit_type, &id).await.map_err(StreamError::Elsewhere),
+            Self::Scaled(stream) => {
+                if stream.is_loaded().await.map_err(StreamError::Elsewhere)? {
+                    return Err(StreamError::Impossible(NO_ERASURE.into()));
+                }
+                stream.erase(&unit_type, &id).await.map_err(StreamError::Elsewhere)
+            }
         }
     }
 
