@@ -33,10 +33,31 @@ def bodies(count: int, base_ms: int):
         yield "\n".join(lines).encode()
 
 
-def used(process: int) -> float:
-    """CPU seconds of a process so far."""
+def used(process: int | str) -> float:
+    """CPU seconds of a process (or, `PID/task/TID`, of a thread) so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def rekeying(process: int) -> float:
+    """CPU seconds of the first stage: its thread, and all that Kafka's client does in the process, the second stage's reading too."""
+    return sum(
+        used(f"{process}/task/{task.name}") for task in Path(f"/proc/{process}/task").iterdir()
+        if (task / "comm").read_text().startswith(("evenhand-rekey", "rdk:", "producer")))
+
+
+def on_disk(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.glob("*.log"))
+
+
+def sizes(cluster: Cluster, events: int) -> dict:
+    """Bytes that an event takes in each topic, and a row in ClickHouse once merged."""
+    log = cluster.servers["kafka"].directory
+    clickhouse = cluster.servers["clickhouse"]
+    clickhouse.sql("OPTIMIZE TABLE evenhand.unit_events FINAL")
+    row = clickhouse.sql("SELECT sum(bytes_on_disk) / sum(rows) FROM system.parts WHERE active AND database = 'evenhand' AND table = 'unit_events'")
+    topics = {topic: sum(on_disk(place) for place in log.rglob(f"evenhand.{topic}-*") if place.is_dir()) / events for topic in ("events", "units")}
+    return {f"kafka_{topic}": round(bytes_an_event) for topic, bytes_an_event in topics.items()} | {"clickhouse_row": round(float(row))}
 
 
 def play(directory: Path, count: int) -> dict:
@@ -45,10 +66,11 @@ def play(directory: Path, count: int) -> dict:
         try:
             serve = cluster.serve("serve")
             event_set.define(lambda method, path, body: serve.api(method, path, body))
-            began = time.monotonic()
+            idle, began = used(serve.process.pid), time.monotonic()
             with ThreadPoolExecutor(SENDERS) as senders:
                 sent = sum(senders.map(lambda body: send(serve.port, cluster.keys["server"], body), bodies(count, base_ms)))
-            print(f"  {sent} events in Kafka after {time.monotonic() - began:.0f} s", flush=True)
+            taken, served = time.monotonic() - began, used(serve.process.pid) - idle
+            print(f"  {sent} events in Kafka after {taken:.0f} s", flush=True)
             processes = {name: cluster.servers[name].process.pid for name in ("kafka", "clickhouse")}
             before = {name: used(pid) for name, pid in processes.items()}
             began = time.monotonic()
@@ -57,14 +79,17 @@ def play(directory: Path, count: int) -> dict:
             path = f"{event_set.E}/experiments/by-user/results"
             found = eventually(lambda: serve.api("GET", path).json(), lambda found: found["lag_events"] == 0, "nothing waits", 60)
             took = time.monotonic() - began
-            cpu = {name: round(used(pid) - before[name], 1) for name, pid in processes.items()} | {"process": round(used(processor.process.pid), 1)}
+            pid = processor.process.pid
+            cpu = {name: round(used(of) - before[name], 1) for name, of in processes.items()}
+            cpu |= {"serve": round(served, 1), "process": round(used(pid), 1), "of which re-keying": round(rekeying(pid), 1)}
             units = sum(variation["units"] for variation in found["variations"])
-            memory = int(Path(f"/proc/{processor.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+            memory = int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+            held = sizes(cluster, sent)
             if units == 0:
                 raise AssertionError(f"nobody was counted: {found}")
         except BaseException:
             cluster.report()
             raise
-    figures = {"events": sent, "seconds": round(took, 1), "events_per_second": round(sent / took), "cpu_seconds": cpu, "memory_mb": round(memory)}
-    print(f"  {sent} events through `evenhand process` in {took:.1f} s: {sent / took:.0f} events/s; CPU seconds: {cpu}; {memory:.0f} MB at most", flush=True)
+    figures = {"events": sent, "seconds": round(took, 1), "events_per_second": round(sent / took), "cpu_seconds": cpu, "memory_mb": round(memory), "bytes": held}
+    print(f"  {sent} events through `evenhand process` in {took:.1f} s: {sent / took:.0f} events/s; CPU seconds: {cpu}; {memory:.0f} MB at most; bytes: {held}", flush=True)
     return figures

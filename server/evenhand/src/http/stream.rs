@@ -24,7 +24,7 @@ struct Announcement<'a> {
 }
 
 /// The current version at once (unless `Last-Event-ID` says the client has it), then every later one.
-/// A subscriber that is slow sees the newest, never a backlog: only the latest version matters.
+/// A subscriber that is slow sees the newest, never a backlog: only the latest version matters. One that stops reading loses its connection.
 pub async fn stream(
     State(app): State<App>,
     caller: Caller,
