@@ -1,7 +1,6 @@
 """How fast `evenhand process` brings a backlog into ClickHouse: events wait in Kafka, then the processor starts and the clock runs."""
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +10,20 @@ import event_set
 from cluster import Cluster, eventually
 from equality import BATCH, send
 
-# Of a thousand events of one user each: exposures first, then what a shop sees.
-EXPOSURES = 0.1
 SENDERS = 4
 
 
+def user_of(number: int, count: int) -> int:
+    """Whose event it is. A fixed scramble instead of chance: the same events in every run, ten a user."""
+    return number * 0x9E3779B97F4A7C15 % (1 << 64) % max(50, count // 10)
+
+
 def bodies(count: int, base_ms: int):
-    """Batches of NDJSON; each event names one user, who has ten events."""
-    users = max(50, count // 10)
+    """Batches of NDJSON; each event names one user, every tenth is an exposure."""
     for first in range(0, count, BATCH):
         lines = []
         for number in range(first, min(first + BATCH, count)):
-            # A fixed scramble instead of chance: the same events in every run.
-            user = number * 0x9E3779B97F4A7C15 % (1 << 64) % users
+            user = user_of(number, count)
             start = f'{{"event_id":"{uuid.UUID(int=(0x0190A1B2C3D47 << 76) | (0x8 << 60) | number)}","timestamp":{base_ms + number // 100},"user_id":"u{user}",'
             if number % 10 == 0:
                 rest = f'"event_name":"$exposure","experiment_id":"by-user","variation_id":"{("control", "treatment")[user & 1]}","reason":"SPLIT"}}'
@@ -85,8 +85,9 @@ def play(directory: Path, count: int) -> dict:
             units = sum(variation["units"] for variation in found["variations"])
             memory = int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
             held = sizes(cluster, sent)
-            if units == 0:
-                raise AssertionError(f"nobody was counted: {found}")
+            exposed = len({user_of(number, count) for number in range(0, count, 10)})
+            if units != exposed:
+                raise AssertionError(f"{exposed} users were exposed, {units} are counted: {found['variations']}")
         except BaseException:
             cluster.report()
             raise

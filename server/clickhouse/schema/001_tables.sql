@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS unit_events{local}{on_cluster}
     properties   String CODEC(ZSTD(1)),
     -- the unit whose row carries the event's canonical bytes
     lead         FixedString(16),
-    body         String CODEC(ZSTD(1))
+    body         String CODEC(ZSTD(3))
 )
 ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(time)

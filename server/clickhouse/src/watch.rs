@@ -47,6 +47,13 @@ impl Watch {
             "1 when the last request to ClickHouse succeeded",
             self.up.clone(),
         );
+        // From the start, so that their first step is seen as one. The codes of refusals are ClickHouse's, and come when they come.
+        for operation in [Operation::insert, Operation::select, Operation::ddl] {
+            for code in ["unreachable", "timed_out"] {
+                let code = code.to_owned();
+                drop(self.failures.get_or_create(&Failed { operation, code }));
+            }
+        }
         registry.register("clickhouse_failures", "Requests that failed", self.failures.clone());
         registry.register(
             "clickhouse_insert_seconds",

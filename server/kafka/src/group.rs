@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -29,7 +29,7 @@ use crate::{
     error::{Doing, KafkaError},
     offsets::{self, Begin},
     settings::KafkaSettings,
-    status::log_line,
+    status::{brokers_up, log_line},
 };
 
 /// How long the coordinator has for an answer while partitions are taken over.
@@ -52,6 +52,7 @@ pub(crate) struct Group {
     changes: AtomicU64,
     trouble: Mutex<Option<KafkaError>>,
     high: Mutex<BTreeMap<i32, i64>>,
+    brokers_up: AtomicU32,
 }
 
 impl Group {
@@ -62,6 +63,7 @@ impl Group {
             changes: AtomicU64::new(0),
             trouble: Mutex::default(),
             high: Mutex::default(),
+            brokers_up: AtomicU32::new(0),
         }
     }
 
@@ -90,6 +92,11 @@ impl Group {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&partition)
             .copied()
+    }
+
+    /// Brokers connected, as of the last second.
+    pub(crate) fn brokers_up(&self) -> u32 {
+        self.brokers_up.load(Relaxed)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Result<(), KafkaError> {
@@ -128,6 +135,7 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.brokers_up.store(brokers_up(&statistics), Relaxed);
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
@@ -65,6 +65,8 @@ pub struct RekeyStatus {
     pub lag: u64,
     /// Partitions that are this member's.
     pub partitions: u64,
+    /// Brokers connected, as of the last second.
+    pub brokers_up: u32,
     /// The last failure; None once it works again.
     pub problem: Option<String>,
 }
@@ -79,6 +81,7 @@ struct Shared {
     failures: AtomicU64,
     lag: AtomicU64,
     partitions: AtomicU64,
+    brokers_up: AtomicU32,
     problem: Mutex<Option<String>>,
 }
 
@@ -107,6 +110,7 @@ impl Rekey {
             lost: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             partitions: AtomicU64::new(0),
+            brokers_up: AtomicU32::new(0),
             lag: AtomicU64::new(0),
             problem: Mutex::default(),
         });
@@ -135,6 +139,7 @@ impl Rekey {
             failures: shared.failures.load(Relaxed),
             lag: shared.lag.load(Relaxed),
             partitions: shared.partitions.load(Relaxed),
+            brokers_up: shared.brokers_up.load(Relaxed),
             problem: shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -280,6 +285,7 @@ impl Member<'_> {
             .map(|(partition, next)| group.high(*partition).unwrap_or(*next).saturating_sub(*next).max(0));
         self.shared.lag.store(lag.sum::<i64>().unsigned_abs(), Relaxed);
         self.shared.partitions.store(self.epochs.len() as u64, Relaxed);
+        self.shared.brokers_up.store(group.brokers_up(), Relaxed);
     }
 
     /// Commits what has arrived, in order, and waits until fewer than `most` batches are on their way.

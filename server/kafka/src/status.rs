@@ -100,13 +100,17 @@ impl Watch {
     fn look(&self, statistics: &Statistics) {
         self.queue_events.store(statistics.msg_cnt, Relaxed);
         self.queue_bytes.store(statistics.msg_size, Relaxed);
-        let up = statistics
-            .brokers
-            .values()
-            .filter(|broker| broker.nodeid >= 0 && broker.state == "UP")
-            .count();
-        self.brokers_up.store(u32::try_from(up).unwrap_or(u32::MAX), Relaxed);
+        self.brokers_up.store(brokers_up(statistics), Relaxed);
     }
+}
+
+/// Brokers that a client is connected to.
+pub(crate) fn brokers_up(statistics: &Statistics) -> u32 {
+    let brokers = statistics.brokers.values();
+    let up = brokers
+        .filter(|broker| broker.nodeid >= 0 && broker.state == "UP")
+        .count();
+    u32::try_from(up).unwrap_or(u32::MAX)
 }
 
 /// The events of one client, whatever it does: log lines, errors, statistics.

@@ -44,7 +44,10 @@ impl KafkaSource {
 }
 
 fn said(error: KafkaError) -> SourceError {
-    SourceError(error.to_string())
+    SourceError {
+        message: error.to_string(),
+        needs_a_person: matches!(error, KafkaError::Lost { .. } | KafkaError::Unusable(_)),
+    }
 }
 
 fn number<N>(value: N) -> u64

@@ -96,6 +96,10 @@ impl ProcessError {
     /// Whether trying again is in vain until somebody has mended something.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Gap { .. } | Self::Torn { .. } | Self::Catalog(_))
+        match self {
+            Self::Gap { .. } | Self::Torn { .. } | Self::Catalog(_) => true,
+            Self::Source(error) => error.needs_a_person,
+            Self::ClickHouse(_) | Self::Broken(_) => false,
+        }
     }
 }

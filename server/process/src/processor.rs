@@ -89,7 +89,8 @@ impl<S: RangeSource> Processor<S> {
     /// # Errors
     /// A lane has panicked: the process is to be started anew. All else is tried again.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), ProcessError> {
-        while !stop.load(Relaxed) {
+        let mut panicked = false;
+        while !stop.load(Relaxed) && !panicked {
             if let Err(error) = self.turn() {
                 self.metrics.failures.fetch_add(1, Relaxed);
                 self.metrics.stopped.store(error.needs_a_person(), Relaxed);
@@ -97,17 +98,18 @@ impl<S: RangeSource> Processor<S> {
                 std::thread::sleep(self.settings.retry);
                 self.begin_anew();
             }
-            if self.lanes.iter().any(Lane::has_ended) {
-                return Err(ProcessError::Broken(
-                    "a thread has panicked; the reason is above".into(),
-                ));
-            }
+            panicked = self.lanes.iter().any(Lane::has_ended);
         }
         self.told.stopping.store(true, Relaxed);
         self.lanes.clear();
         while let Ok(report) = self.reports.try_recv() {
             // What is not finished here is done again by the next, who finds it done.
             let _failed = self.take(report);
+        }
+        if panicked {
+            return Err(ProcessError::Broken(
+                "a thread has panicked; the reason is above".into(),
+            ));
         }
         Ok(())
     }

@@ -39,8 +39,13 @@ pub enum Finished {
 
 /// The log can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+#[error("{message}")]
+pub struct SourceError {
+    /// In words.
+    pub message: String,
+    /// Whether trying again is in vain until somebody has mended something.
+    pub needs_a_person: bool,
+}
 
 /// Hands out ranges, one at a time for each partition. Called from one thread, which it may block.
 pub trait RangeSource {

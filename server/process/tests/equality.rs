@@ -527,5 +527,23 @@ fn a_log_that_does_not_fit_is_refused_in_words() {
         let torn = words(worker().begin(&range(5, 20)).await);
         assert!(torn.contains("inside the range 5 to 20"), "{torn}");
         assert!(matches!(worker().begin(&range(10, 20)).await, Ok(Begun::Attempt(_))));
+        // Between the cells and the topic of dead letters a processor may be killed.
+        let mut strange = range(10, 20);
+        strange.records.push(evenhand_process::Record {
+            offset: 12,
+            key: b"no key".to_vec(),
+            value: b"{}".to_vec(),
+        });
+        let put_aside = worker().process(&strange).await.unwrap();
+        assert!(
+            matches!(&put_aside[..], [(0, reason)] if reason.contains("key")),
+            "{put_aside:?}"
+        );
+        assert!(matches!(worker().begin(&strange).await, Ok(Begun::Done)));
+        assert_eq!(
+            worker().process(&strange).await.unwrap(),
+            put_aside,
+            "told again where it is done again"
+        );
     });
 }

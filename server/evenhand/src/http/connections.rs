@@ -56,6 +56,8 @@ impl Watched {
         most.set(limit.into());
         registry.register("http_connections", "Open connections", self.open.clone());
         registry.register("http_connections_limit", "Connections that may be open", most);
+        // From the start, so that its first step is seen as one.
+        drop(self.dropped.get_or_create(&Dropped { reason: "slow" }));
         registry.register(
             "http_connections_dropped",
             "Connections ended because the peer took nothing of what was written to it",

@@ -35,6 +35,8 @@ pub struct Seen {
     pub stored: u64,
     /// Attempts at that which failed.
     pub failures: u64,
+    /// Whether Redis took what it was given last; None: another node brings it what is published.
+    pub redis: Option<bool>,
 }
 
 impl Feeding {
@@ -116,6 +118,7 @@ async fn hold(feeding: std::sync::Weak<Feeding>, mut commits: Commits, manage: A
         let holds = matches!(state, FeedState::Holding(_));
         if !holds && committed.is_none() {
             publisher = None;
+            feeding.note(|seen| seen.redis = None);
         }
         let slot = if holds {
             commits.slot_status().await.ok().flatten()
@@ -132,7 +135,7 @@ async fn hold(feeding: std::sync::Weak<Feeding>, mut commits: Commits, manage: A
                 bring(&feeding, &commits, &manage, publisher, &committed).await;
             }
             let gauges = publisher.gauges();
-            feeding.note(|seen| seen.stored = gauges.stored());
+            feeding.note(|seen| (seen.stored, seen.redis) = (gauges.stored(), Some(gauges.connected())));
         }
     }
     let state = commits.state();
@@ -172,6 +175,7 @@ async fn bring(
                 let slot = commits.slot_status().await.ok().flatten();
                 feeding.note(|seen| {
                     seen.failures += 1;
+                    seen.redis = Some(publisher.gauges().connected());
                     seen.state = Some(commits.state());
                     if slot.is_some() {
                         seen.slot = slot;

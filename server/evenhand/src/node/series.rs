@@ -54,13 +54,16 @@ pub fn text(node: &Node) -> String {
         let help = "Times something that another node committed was brought into force";
         series("definitions_reloads", "counter", help, &one(hearing.reloads() as f64));
     }
-    if let Some((_, gauges)) = followed {
+    let feeds = node.feeding.as_ref().and_then(|feeding| feeding.seen().redis);
+    if let Some(up) = followed.as_ref().map(|(_, gauges)| gauges.connected()).or(feeds) {
         series(
             "redis_up",
             "gauge",
             "1 when Redis answered at the last attempt",
-            &one(flag(gauges.connected())),
+            &one(flag(up)),
         );
+    }
+    if let Some((_, gauges)) = followed {
         series(
             "manifest_refused",
             "counter",

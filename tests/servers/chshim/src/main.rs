@@ -1,6 +1,7 @@
 //! `evenhand-chshim LIBRARY [ADDRESS:]PORT DATA_DIR`: the HTTP interface of ClickHouse over the engine as a library (`libchdb.so`, of npm).
 //!
-//! For tests only: the engine is the real one (tables, types, `FINAL`, materialized views, errors), the server around it is not: users, quotas, settings in the URL, sessions, replication and the native protocol are not there. What
+//! For tests only: the engine is the real one (tables, types, `FINAL`, materialized views, errors), the server around it is not: users,
+//! quotas, settings in the URL, sessions, replication and the native protocol are not there. What
 //! ClickHouse's own Rust client needs is: `?query=`, `?database=`, `?default_format=`, parameters (in the URL or as a form), inserts as
 //! a stream of rows, compressed frames both ways, and the error code in a header.
 //!

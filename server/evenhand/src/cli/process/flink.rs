@@ -7,6 +7,7 @@ use std::time::Duration;
 use evenhand_kafka::{FlinkTopic, KafkaSettings, ValueLimits, rewind_load};
 use evenhand_manage::Manage;
 use evenhand_process::flink::{CatalogPublisher, LoadMetrics, Loader};
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::{LAST_RANGE, definitions, page::Page, series};
@@ -56,7 +57,9 @@ pub async fn run(config: Config, tasks: Tasks) -> Result<(), String> {
         _ = async { tokio::join!(tables, engines::prepare_flink_topics(&kafka, &topics, &wanted)) } => {}
         () = stop.received() => return Ok(()),
     }
+    let mut registry = Registry::with_prefix("evenhand");
     let loading = if tasks.load {
+        store.register(&mut registry);
         let limits = ValueLimits {
             accept_lost: tasks.accept_lost,
             ..ValueLimits::default()
@@ -73,7 +76,7 @@ pub async fn run(config: Config, tasks: Tasks) -> Result<(), String> {
     page.begun(move || {
         let of_loading = loaded.as_ref().map(|metrics| series::of_loading(&metrics.snapshot()));
         let of_publishing = told.as_ref().map(|told| told.text());
-        of_loading.unwrap_or_default() + &of_publishing.unwrap_or_default()
+        of_loading.unwrap_or_default() + &of_publishing.unwrap_or_default() + &series::registered(&registry)
     });
     stop.received().await;
     if let Some(publishing) = publishing {

@@ -132,6 +132,12 @@ pub fn of_processing(rekey: &RekeyStatus, process: &Gauges) -> String {
         &[("rekey", n(rekey.read)), ("process", n(process.records))],
     );
     series(
+        "kafka_up",
+        "gauge",
+        "1 while a broker is connected",
+        &[("", if rekey.brokers_up > 0 { 1.0 } else { 0.0 })],
+    );
+    series(
         "process_lag_events",
         "gauge",
         "Records that are not done",
