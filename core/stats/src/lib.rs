@@ -1,14 +1,14 @@
 //! Evenhand statistics: inference from sufficient statistics. Pure: no clock, I/O, thread or randomness.
 //!
-//! The path of a number, one file a step:
+//! The path of a number, one folder a step:
 //!
-//! 1. [`moments`]: exact integer sums of one arm, merged and retracted without loss;
-//! 2. [`arm`]: an arm's mean or ratio with the variance of its estimator;
-//! 3. [`lift`]: treatment against control, absolute and relative, with a Welch interval and p-value;
-//! 4. [`srm`]: did the traffic split as the weights say? Look at this before anything else;
-//! 5. [`power`]: how many units, and so how many days, an experiment needs.
+//! 1. [`arms`]: exact integer sums of one arm, merged and retracted without loss, and the arm's mean or ratio with the
+//!    variance of its estimator;
+//! 2. [`health`]: did the traffic split as the weights say? Look at this before anything else;
+//! 3. [`effects`]: treatment against control, absolute and relative, with intervals and p-values;
+//! 4. [`planning`]: how many units, and so how many days, an experiment needs.
 //!
-//! [`student_t`] and [`normal`] hold the distributions, [`wide`] the exact 512-bit integers under the variances.
+//! [`distributions`] holds what they are computed with.
 //!
 //! **Units.** Metric values enter as micro-units (1.0 is `1_000_000`), as the event contract has them; every `f64` that
 //! leaves is in the metric's own units.
@@ -37,20 +37,16 @@
     )
 )]
 
-pub mod arm;
-pub mod lift;
-pub mod metric;
-pub mod moments;
-pub mod normal;
-pub mod power;
-pub mod srm;
-pub mod student_t;
+pub mod arms;
+pub mod distributions;
+pub mod effects;
+pub mod health;
+pub mod planning;
 mod unavailable;
-pub mod wide;
 
-pub use arm::{ArmEstimate, adjust_by_pre_period};
-pub use lift::{Confidence, Effect, EffectInterval, Lift, compare};
-pub use metric::{Headline, MetricKind};
-pub use moments::{CupedMoments, MICROS, Moments, RatioMoments};
-pub use srm::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio, sample_ratio_by_epoch};
+pub use arms::estimate::{ArmEstimate, adjust_by_pre_period};
+pub use arms::metric::{Headline, MetricKind};
+pub use arms::moments::{CupedMoments, MICROS, Moments, RatioMoments};
+pub use effects::welch::{Confidence, Effect, EffectInterval, Lift, compare};
+pub use health::sample_ratio::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio, sample_ratio_by_epoch};
 pub use unavailable::Unavailable;

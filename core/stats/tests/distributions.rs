@@ -3,8 +3,8 @@
 mod table;
 
 use evenhand_stats::Unavailable;
-use evenhand_stats::normal::{chi_square_upper_tail, normal_upper_quantile, normal_upper_tail};
-use evenhand_stats::student_t::StudentT;
+use evenhand_stats::distributions::normal::{chi_square_upper_tail, normal_upper_quantile, normal_upper_tail};
+use evenhand_stats::distributions::student_t::StudentT;
 use serde::Deserialize;
 use table::Worst;
 

@@ -1,6 +1,6 @@
 //! What must hold of any data: order, grouping, shift, scale and the swap of the arms.
 
-use evenhand_stats::wide::Wide;
+use evenhand_stats::arms::wide::Wide;
 use evenhand_stats::{
     ArmEstimate, Confidence, CupedMoments, Effect, MICROS, MetricKind, Moments, RatioMoments, Srm, SrmArm, Unavailable,
     adjust_by_pre_period, compare, sample_ratio,

@@ -2,7 +2,7 @@
 
 mod table;
 
-use evenhand_stats::power::{Plan, SampleSize};
+use evenhand_stats::planning::power::{Plan, SampleSize};
 use evenhand_stats::{SRM_MIN_EXPECTED, Srm, SrmArm, Unavailable, sample_ratio, sample_ratio_by_epoch};
 use serde::Deserialize;
 use table::Worst;

@@ -13,8 +13,8 @@
 
 use std::f64::consts::PI;
 
-use crate::normal::normal_upper_quantile;
-use crate::unavailable::Unavailable;
+use crate::Unavailable;
+use crate::distributions::normal::normal_upper_quantile;
 
 /// Above this many degrees of freedom t and normal agree in every digit of an `f64`, for any tail above 10⁻³⁰⁰.
 const NORMAL_BEYOND: f64 = 1e21;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::normal::{normal_upper_quantile, normal_upper_tail};
-use crate::unavailable::Unavailable;
+use crate::Unavailable;
+use crate::distributions::normal::{normal_upper_quantile, normal_upper_tail};
 
 /// A planned two-arm comparison, in the metric's own units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::normal::chi_square_upper_tail;
-use crate::unavailable::Unavailable;
+use crate::Unavailable;
+use crate::distributions::normal::chi_square_upper_tail;
 
 /// Below this p-value the split counts as a mismatch. Strict, because it is looked at often: the field's usual threshold.
 pub const SRM_P_THRESHOLD: f64 = 0.001;

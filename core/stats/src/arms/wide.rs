@@ -1,4 +1,4 @@
-//! Exact signed integers of 512 bits, just wide enough for the variances of [`crate::moments`].
+//! Exact signed integers of 512 bits, just wide enough for the variances of [`crate::arms::moments`].
 //!
 //! A variance from sums is n·Σx² − (Σx)², a small difference of large numbers: in floating point it loses all digits once
 //! the mean is some 10⁸ standard deviations from zero (and turns negative). Here the difference is taken exactly and rounded

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arm::ArmEstimate;
-use crate::student_t::StudentT;
-use crate::unavailable::Unavailable;
+use crate::Unavailable;
+use crate::arms::estimate::ArmEstimate;
+use crate::distributions::student_t::StudentT;
 
 /// How sure an interval is to hold the truth, kept as α, the probability that it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

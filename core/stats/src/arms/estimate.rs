@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::moments::{CupedMoments, MICROS, Moments, RatioMoments};
-use crate::unavailable::Unavailable;
-use crate::wide::Wide;
+use crate::Unavailable;
+use crate::arms::moments::{CupedMoments, MICROS, Moments, RatioMoments};
+use crate::arms::wide::Wide;
 
 /// What is known of one arm, in the metric's own units.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,3 @@
+//! Treatment against control.
+
+pub mod welch;

@@ -1,0 +1,3 @@
+//! Are the data themselves sound? Looked at before any effect.
+
+pub mod sample_ratio;
