@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import distributions
+import effects
 import lifts
 import planning
 
@@ -31,6 +32,7 @@ def main():
     for name, table in (
         ("distributions", distributions.table),
         ("lifts", lifts.table),
+        ("effects", effects.table),
         ("srm", planning.srm_table),
         ("power", planning.power_table),
     ):

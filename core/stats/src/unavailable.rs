@@ -24,6 +24,8 @@ pub enum Unavailable {
     Inconsistent,
     /// An argument lies outside its documented domain.
     OutOfDomain,
+    /// An arm has not yet the least data that this metric asks for before an interval is shown.
+    MinimumData,
 }
 
 impl fmt::Display for Unavailable {
@@ -37,6 +39,7 @@ impl fmt::Display for Unavailable {
             Self::Overflow => "the metric's sums are too large to be exact; check the metric's unit",
             Self::Inconsistent => "the stored sums contradict each other; rebuild the aggregates from the events",
             Self::OutOfDomain => "an argument lies outside its documented domain",
+            Self::MinimumData => "an arm has not yet the least data that an interval asks for",
         })
     }
 }
