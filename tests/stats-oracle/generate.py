@@ -12,6 +12,7 @@ import distributions
 import effects
 import lifts
 import planning
+import sequential_srm
 
 
 def write(path, rows):
@@ -35,6 +36,7 @@ def main():
         ("effects", effects.table),
         ("srm", planning.srm_table),
         ("power", planning.power_table),
+        ("sequential_srm", sequential_srm.table),
     ):
         rows = table(worst)
         write(folder / f"{name}.json", rows)

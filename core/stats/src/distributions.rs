@@ -1,4 +1,5 @@
 //! Probability distributions with full relative accuracy in the tails.
 
+pub mod log_gamma;
 pub mod normal;
 pub mod student_t;

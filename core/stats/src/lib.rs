@@ -57,5 +57,12 @@ pub use effects::minimum_data::{ArmData, Gate, MinimumData, Shortfall};
 pub use effects::non_inferiority::{Margin, NonInferiority, non_inferiority};
 pub use effects::region::Region;
 pub use effects::welch::{EffectInterval, compare};
+pub use health::balance::{Balance, PRE_PERIOD_P_THRESHOLD, PrePeriod, PrePeriodBalance, pre_period_balance};
+pub use health::culprits::{SrmSlice, Suspect, suspects};
+pub use health::exposure::{MultipleExposure, Verdict, multiple_exposure};
 pub use health::sample_ratio::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio, sample_ratio_by_epoch};
+pub use health::sequential_sample_ratio::{
+    SEQUENTIAL_SRM_P_THRESHOLD, SRM_CONCENTRATIONS, SequentialSrm, SrmWatch, sequential_sample_ratio,
+    sequential_sample_ratio_with,
+};
 pub use unavailable::Unavailable;
