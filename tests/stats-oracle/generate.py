@@ -8,10 +8,13 @@ import json
 import pathlib
 import sys
 
+import beta
 import distributions
+import effect_posterior
 import effects
 import lifts
 import planning
+import rates
 import sequential_srm
 
 
@@ -37,6 +40,9 @@ def main():
         ("srm", planning.srm_table),
         ("power", planning.power_table),
         ("sequential_srm", sequential_srm.table),
+        ("beta", beta.table),
+        ("rates", rates.table),
+        ("effect_posterior", effect_posterior.table),
     ):
         rows = table(worst)
         write(folder / f"{name}.json", rows)

@@ -6,7 +6,8 @@
 //!    variance of its estimator;
 //! 2. [`health`]: did the traffic split as the weights say? Look at this before anything else;
 //! 3. [`effects`]: treatment against control, absolute and relative, with intervals and p-values;
-//! 4. [`planning`]: how many units, and so how many days, an experiment needs.
+//! 4. [`bayes`]: what to believe of an effect, given a prior;
+//! 5. [`planning`]: how many units, and so how many days, an experiment needs.
 //!
 //! [`distributions`] holds what they are computed with.
 //!
@@ -38,6 +39,7 @@
 )]
 
 pub mod arms;
+pub mod bayes;
 pub mod distributions;
 pub mod effects;
 pub mod health;
@@ -47,6 +49,8 @@ mod unavailable;
 pub use arms::estimate::{ArmEstimate, adjust_by_pre_period};
 pub use arms::metric::{Headline, MetricKind};
 pub use arms::moments::{CupedMoments, MICROS, Moments, RatioMoments};
+pub use bayes::effect::{Better, EffectPosterior, EffectPrior, EffectScale, ExpectedLoss, effect_posterior};
+pub use bayes::rates::{Conversions, Credible, RatePosterior, RatePrior, compare_rates, relative_lift_density};
 pub use effects::anytime::{AnytimeValid, UNPLANNED_UNITS};
 pub use effects::confidence::{Alternative, Confidence};
 pub use effects::contrast::{Contrast, Spread};

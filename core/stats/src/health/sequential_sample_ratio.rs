@@ -24,6 +24,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Unavailable;
+use crate::distributions::divergence::divergence;
 use crate::distributions::log_gamma::stirling_remainder;
 use crate::health::sample_ratio::SrmArm;
 
@@ -259,19 +260,4 @@ impl Learned {
         }
         self.log_bayes_factor += log_factor;
     }
-}
-
-/// (1 + d) ln(1 + d) − d for d > −1: the share of one arm in the Kullback–Leibler divergence. Near zero by its series
-/// d²/2 − d³/6 + d⁴/12 − …, since the two parts cancel there.
-fn divergence(d: f64) -> f64 {
-    if d.abs() > 0.05 {
-        return if d <= -1.0 { 1.0 } else { (1.0 + d) * d.ln_1p() - d };
-    }
-    let (mut power, mut sum, mut k) = (d * d, 0.0, 2.0);
-    while k < 20.0 {
-        sum += power / (k * (k - 1.0));
-        power *= -d;
-        k += 1.0;
-    }
-    sum
 }
