@@ -18,7 +18,7 @@ TOLERANCE = 1e-9
 SMALLEST = 1e-6
 PATIENCE_SECONDS = 60
 MICROS = 1_000_000
-EFFECT = ("estimate", "standard_error", "degrees_of_freedom", "lower", "upper", "p_value")
+EFFECT = ("estimate", "standard_error", "lower", "upper", "p_value")
 
 
 def expected_figures(campaign):
@@ -45,9 +45,16 @@ def expected_figures(campaign):
             f"{role} value": arm["value"],
             f"{role} unit variance": arm["unit_variance"],
         }
-    for kind in ("absolute", "relative"):
-        figures |= {f"{kind} {name}": campaign[kind][name] for name in EFFECT}
+    for method, lift in expected_lifts(campaign).items():
+        for kind, effect in lift.items():
+            figures |= {f"{method} {kind} {name}": effect[name] for name in EFFECT}
+            figures[f"{method} {kind} significant"] = effect["p_value"] <= EXPECTED["alpha"]
     return figures | {f"SRM {name}": value for name, value in campaign["srm"].items()}
+
+
+def expected_lifts(campaign):
+    """Field of the answer → the lift that stands there."""
+    return {"lift": campaign["sequential"], "fixed_horizon": {"absolute": campaign["absolute"], "relative": campaign["fieller"]}}
 
 
 def served_figures(results):
@@ -77,9 +84,10 @@ def served_figures(results):
             f"{role} value": estimate.get("value"),
             f"{role} unit variance": estimate.get("unit_variance"),
         }
-        if role == "treatment" and arm["lift"]:
-            for kind in ("absolute", "relative"):
-                figures |= {f"{kind} {name}": arm["lift"][kind].get(name) for name in EFFECT}
+        if role == "treatment" and arm["lift"] and arm["fixed_horizon"]:
+            for method in ("lift", "fixed_horizon"):
+                for kind in ("absolute", "relative"):
+                    figures |= {f"{method} {kind} {name}": arm[method][kind].get(name) for name in (*EFFECT, "significant")}
     for name in ("chi_square", "degrees_of_freedom", "p_value", "mismatch"):
         figures[f"SRM {name}"] = results["srm"].get(name)
     return figures
@@ -144,10 +152,13 @@ def faithful_answer(campaign):
     for role in ("control", "treatment"):
         arm = campaign["variations"][EXPECTED[role]]
         estimate = {"units": arm["units"], "total": float(arm["conversions"]), "value": arm["value"], "unit_variance": arm["unit_variance"]}
-        lift = {kind: {name: campaign[kind][name] for name in EFFECT} for kind in ("absolute", "relative")}
+        lifts = {
+            method: {kind: {name: effect[name] for name in EFFECT} | {"significant": effect["p_value"] <= EXPECTED["alpha"]} for kind, effect in lift.items()}
+            for method, lift in expected_lifts(campaign).items()
+        }
         arms.append({
             "variation_id": EXPECTED[role], "units": arm["units"], "sum_micros": str(arm["conversions"] * MICROS),
-            "estimate": estimate, "lift": lift if role == "treatment" else None,
+            "estimate": estimate, **{method: lift if role == "treatment" else None for method, lift in lifts.items()},
         })
     return {
         "complete": True, "planned_end_reached": True, "multiple_exposure_units": 0, "overridden_units": 0,

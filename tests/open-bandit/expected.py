@@ -13,6 +13,7 @@ import sys
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq, minimize_scalar
 from statsmodels.stats._delta_method import NonlinearDeltaCov
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
@@ -23,6 +24,9 @@ CAMPAIGNS = ("all", "men", "women")
 CONTROL, TREATMENT = "random", "bts"
 WEIGHTS = {CONTROL: 5000, TREATMENT: 5000}
 ALPHA = 0.05
+# Where Fieller's interval takes over from the delta method (docs/results.md), and the units that the demo plans.
+FIELLER_BEYOND = 0.01
+PLANNED_UNITS = 20_000
 
 
 def impressions():
@@ -97,6 +101,39 @@ def relative(control, treatment):
     }
 
 
+def fieller(control, treatment, critical, p_value):
+    """The relative effect's interval by Fieller's theorem, from its definition: r is refused when m_t − (1 + r)·m_c is beyond the critical
+    value of its own standard error. Its p-value is that of the difference, since r is 0 when that is."""
+    means = np.array([np.mean(control), np.mean(treatment)])
+    variances = np.array([stats.sem(control) ** 2, stats.sem(treatment) ** 2])
+    if critical**2 * variances[0] / means[0] ** 2 <= FIELLER_BEYOND:
+        raise SystemExit("control is so far from zero that the platform takes the delta method: expect that here too")
+    delta = relative(control, treatment)
+    estimate, se = delta["estimate"], delta["standard_error"]
+
+    def beyond(effect):
+        weight = 1 + effect
+        return (means[1] - weight * means[0]) ** 2 - critical**2 * (variances[1] + weight**2 * variances[0])
+
+    lower, upper = (float(brentq(beyond, estimate, estimate + way * 50 * se, xtol=1e-15, rtol=1e-14)) for way in (-1, 1))
+    return {"estimate": estimate, "standard_error": se, "lower": lower, "upper": upper, "p_value": p_value}
+
+
+def sequential(control, treatment):
+    """Waudby-Smith et al. (arXiv 2103.06476), two-sided, tuned for the planned units: the half-width is √((1 + 1/m)(ln(1 + m) − 2 ln α)) standard
+    errors with m = n·ρ², and ρ² makes it least there; the p-value is the α at which the interval ends at zero."""
+    least = minimize_scalar(lambda log: (1 + math.exp(-log)) * (math.log1p(math.exp(log)) - 2 * math.log(ALPHA)), bracket=(0, 3), tol=1e-15)
+    exact = brentq(lambda m: m - math.log1p(m) + 2 * math.log(ALPHA), 1e-6, 100, xtol=1e-15)
+    agree("tuning", math.exp(least.x), exact, 1e-6)
+    m = (len(control) + len(treatment)) * exact / PLANNED_UNITS
+    critical = math.sqrt((1 + 1 / m) * (math.log1p(m) - 2 * math.log(ALPHA)))
+    estimate = float(np.mean(treatment) - np.mean(control))
+    se = math.sqrt(stats.sem(control) ** 2 + stats.sem(treatment) ** 2)
+    p_value = min(1.0, math.sqrt(1 + m) * math.exp(-((estimate / se) ** 2) * m / (2 * (m + 1))))
+    difference = {"estimate": estimate, "standard_error": se, "lower": estimate - critical * se, "upper": estimate + critical * se, "p_value": p_value}
+    return {"absolute": difference, "relative": fieller(control, treatment, critical, p_value)}
+
+
 def sample_ratio(units):
     total, weights = sum(units.values()), sum(WEIGHTS.values())
     names = list(units)
@@ -113,12 +150,16 @@ def compute():
     campaigns = {}
     for campaign, clicks in impressions().items():
         control, treatment = (np.asarray(clicks[name], dtype=float) for name in (CONTROL, TREATMENT))
+        welch, plain = absolute(control, treatment), relative(control, treatment)
+        critical = float(stats.t.isf(ALPHA / 2, welch["degrees_of_freedom"]))
         campaigns[campaign] = {
             "experiment": f"open-bandit-{campaign}",
             "metric": "click-rate",
             "variations": {name: arm(clicks[name]) for name in (CONTROL, TREATMENT)},
-            "absolute": absolute(control, treatment),
-            "relative": relative(control, treatment),
+            "absolute": welch,
+            "relative": plain,
+            "fieller": fieller(control, treatment, critical, welch["p_value"]),
+            "sequential": sequential(control, treatment),
             "srm": sample_ratio({name: len(clicks[name]) for name in (CONTROL, TREATMENT)}),
             "multiple_exposure": 0,
         }

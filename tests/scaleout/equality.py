@@ -46,16 +46,16 @@ def rows(found: list[list]) -> list[tuple]:
     return sorted(tuple(str(value or "") for value in row[:7]) + tuple(int(value) for value in row[7:]) for row in found)
 
 
-def embedded(directory: Path, events) -> list[tuple]:
+def embedded(directory: Path, events, count: int) -> list[tuple]:
     """What the embedded store makes of them."""
     world = World(directory, ("--store-plain-unit-ids",))
     try:
         event_set.define(lambda method, path, body: world.api(method, path, body))
         for body in batches(events, BATCH):
             send(world.server.port, world.keys["server"], body)
-        world.eventually(
-            lambda: [world.results(name) for name in event_set.EXPERIMENTS],
-            lambda found: all(one["lag_events"] == 0 and one["complete"] for one in found), "everything is processed")
+        eventually(
+            lambda: [{name: world.results(key)[name] for name in ("experiment_id", "lag_events", "complete")} for key in event_set.EXPERIMENTS],
+            lambda found: all(one["lag_events"] == 0 and one["complete"] for one in found), "everything is processed", max(60.0, count / 1_000))
         asked = world.http("POST", f"{event_set.E}/sql", {"query": QUERY, "limit": 100_000}, world.token)
         return rows(asked.json()["rows"])
     finally:
@@ -88,7 +88,7 @@ def play(directory: Path, count: int, seed: int) -> dict:
     if holds["duplicates"] < 0.05 or holds["late_exposures"] < 0.05 or holds["two_variations"] < 0.01:
         raise AssertionError(f"the set is poorer than it promises: {holds}")
     (directory / "embedded").mkdir()
-    expected = embedded(directory / "embedded", original)
+    expected = embedded(directory / "embedded", original, count)
     figures: dict = {"events": count, "set": holds, "cells": len(expected), "runs": []}
     for name, shuffle in (("in order", False), ("shuffled", True)):
         events = original if not shuffle else random.Random(seed).sample(original, len(original))

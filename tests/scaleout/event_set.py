@@ -20,7 +20,7 @@ METRICS = [
     {"key": "revenue", "kind": "sum", "event": {"event_name": "purchase"}, "window_ms": 7 * DAY, "cap_micros": 900_000_000, "pre_period_ms": 2 * DAY},
     {"key": "revenue-eu", "kind": "sum", "event": {"event_name": "purchase", "filters": [{"property": "region", "equals": "eu"}]}},
     {"key": "items", "kind": "sum", "event": {"event_name": "purchase", "value_property": "items"}},
-    {"key": "order-value", "kind": "ratio", "event": {"event_name": "purchase"}, "denominator": {"event_name": "visit"}},
+    {"key": "order-value", "kind": "ratio", "event": {"event_name": "purchase"}, "denominator": {"event_name": "visit", "aggregation": "count"}},
 ]
 
 

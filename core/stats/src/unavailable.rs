@@ -26,6 +26,8 @@ pub enum Unavailable {
     OutOfDomain,
     /// An arm has not yet the least data that this metric asks for before an interval is shown.
     MinimumData,
+    /// The interval is true at the planned end only, which is not reached.
+    PlannedEnd,
 }
 
 impl fmt::Display for Unavailable {
@@ -39,6 +41,7 @@ impl fmt::Display for Unavailable {
             Self::Overflow => "the metric's sums are too large to be exact; check the metric's unit",
             Self::Inconsistent => "the stored sums contradict each other; rebuild the aggregates from the events",
             Self::OutOfDomain => "an argument lies outside its documented domain",
+            Self::PlannedEnd => "the planned end is not reached, and the interval is true only there",
             Self::MinimumData => "an arm has not yet the least data that an interval asks for",
         })
     }

@@ -416,6 +416,7 @@ async fn unit_values_add_up_to_aggregates() {
     assert!(!store.is_loaded().await.unwrap() && !store.is_processed().await.unwrap());
     let orders = CatalogMetric {
         id: "orders".into(),
+        reading: Default::default(),
         definition: MetricDefinition::Events(EventMetric {
             kind: evenhand_stats::MetricKind::Count,
             event_name: "buy".into(),
@@ -432,6 +433,7 @@ async fn unit_values_add_up_to_aggregates() {
         unit_type: "user_id".into(),
         start_ms: None,
         planned_end_ms: None,
+        analysis: Default::default(),
         aliases: Vec::new(),
         variations: Vec::new(),
         epoch_weights: Default::default(),

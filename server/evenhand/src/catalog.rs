@@ -1,12 +1,15 @@
 //! The catalog of experiments, from the management's words to the pipeline's.
 
 use evenhand_manage::catalog as managed;
-use evenhand_manage::definition::{EventSelector, MetricKind as ManagedKind};
-use evenhand_pipeline::catalog::{
-    Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
-    PropertyFilter,
+use evenhand_manage::definition::{
+    Aggregation, AnalysisMethod, Correction as ManagedCorrection, Direction, EventSelector, MetricKind as ManagedKind,
+    MetricRole,
 };
-use evenhand_stats::MetricKind;
+use evenhand_pipeline::catalog::{
+    Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, Method,
+    MetricDefinition, NumberSource, PropertyFilter, Reading, Role,
+};
+use evenhand_stats::{MetricKind, MinimumData};
 
 /// Between a ratio's key and the names of its two halves. No key of a person's holds it.
 const HALF: char = '/';
@@ -36,10 +39,55 @@ fn experiment(phase: &managed::CatalogPhase) -> CatalogExperiment {
         unit_type: phase.unit.clone(),
         start_ms: Some(phase.started_ms),
         planned_end_ms: phase.planned_end_ms,
+        analysis: analysis(&phase.analysis),
         aliases: other_names(&phase.alias, &phase.experiment),
         variations: variations.collect(),
         epoch_weights: phase.epoch_weights.clone(),
         metrics: phase.metrics.iter().flat_map(metric).collect(),
+    }
+}
+
+fn analysis(planned: &evenhand_manage::definition::Analysis) -> Analysis {
+    Analysis {
+        method: match planned.method {
+            AnalysisMethod::Sequential => Method::Sequential,
+            AnalysisMethod::FixedHorizon => Method::FixedHorizon,
+        },
+        confidence: planned.confidence,
+        planned_units: planned.planned_units,
+        correction: match planned.correction {
+            ManagedCorrection::Bonferroni => Correction::Bonferroni,
+            ManagedCorrection::None => Correction::None,
+        },
+    }
+}
+
+/// How a metric is read. The halves of a ratio are read by nobody.
+fn reading(metric: &managed::CatalogMetric) -> Reading {
+    Reading {
+        role: match metric.role {
+            MetricRole::Primary => Role::Primary,
+            MetricRole::Secondary => Role::Secondary,
+            MetricRole::Guardrail => Role::Guardrail,
+        },
+        better: match metric.direction {
+            Direction::Increase => Better::Higher,
+            Direction::Decrease => Better::Lower,
+        },
+        margin: f64::from(metric.margin) / 10_000.0,
+        minimum: MinimumData {
+            conversions: metric.minimum.conversions,
+            units: metric.minimum.units,
+        },
+    }
+}
+
+/// What the half of a ratio adds up.
+fn half(aggregation: Aggregation) -> MetricKind {
+    match aggregation {
+        Aggregation::Sum => MetricKind::Sum,
+        Aggregation::Count => MetricKind::Count,
+        Aggregation::Any => MetricKind::Proportion,
     }
 }
 
@@ -53,7 +101,7 @@ fn other_names(alias: &str, id: &str) -> Vec<String> {
 }
 
 fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
-    let events = |kind: MetricKind, selector: &EventSelector| {
+    let events = |kind: MetricKind, selector: &EventSelector, cap_micros: Option<i64>| {
         MetricDefinition::Events(EventMetric {
             kind,
             event_name: selector.event_name.clone(),
@@ -70,11 +118,16 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
                 None => NumberSource::Value,
             },
             window_seconds: metric.window_seconds,
-            cap_micros: metric.cap_micros,
+            cap_micros,
             pre_period_seconds: metric.pre_period_seconds,
         })
     };
-    let named = |id: String, definition| CatalogMetric { id, definition };
+    let read = |id: String, definition, reading| CatalogMetric {
+        id,
+        definition,
+        reading,
+    };
+    let part = |id: String, definition| read(id, definition, Reading::default());
     let kind = match metric.kind {
         ManagedKind::ConversionRate => MetricKind::Proportion,
         ManagedKind::Count => MetricKind::Count,
@@ -93,26 +146,34 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
                 denominator: below.clone(),
             };
             vec![
-                named(above, events(MetricKind::Sum, &metric.event)),
-                named(below, events(MetricKind::Sum, denominator)),
-                named(metric.metric.clone(), ratio),
+                part(
+                    above,
+                    events(half(metric.event.aggregation), &metric.event, metric.cap_micros),
+                ),
+                part(below, events(half(denominator.aggregation), denominator, None)),
+                read(metric.metric.clone(), ratio, reading(metric)),
             ]
         }
         (_, MetricKind::Ratio) => Vec::new(),
-        (_, kind) => vec![named(metric.metric.clone(), events(kind, &metric.event))],
+        (_, kind) => vec![read(
+            metric.metric.clone(),
+            events(kind, &metric.event, metric.cap_micros),
+            reading(metric),
+        )],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenhand_manage::definition::MetricRole;
+    use evenhand_manage::definition::MinimumSample;
 
     fn selector(name: &str) -> EventSelector {
         EventSelector {
             event_name: name.to_owned(),
             filters: Vec::new(),
             value_property: None,
+            aggregation: Aggregation::Count,
         }
     }
 
@@ -134,9 +195,13 @@ mod tests {
             alias: "x-1".into(),
             variations: vec![variation("a", "v-1", true), variation("held", "held", false)],
             epoch_weights: Default::default(),
+            analysis: Default::default(),
             metrics: vec![managed::CatalogMetric {
                 metric: "spend-per-visit".into(),
                 role: MetricRole::Primary,
+                margin: 200,
+                direction: Direction::Decrease,
+                minimum: MinimumSample::default(),
                 kind: ManagedKind::Ratio,
                 event: selector("purchase"),
                 denominator: Some(selector("visit")),

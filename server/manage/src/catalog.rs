@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Arm, EventSelector, Experiment, Metric, MetricKind, MetricRole};
+use crate::definition::{
+    Analysis, Arm, Direction, EventSelector, Experiment, ExperimentMetric, Metric, MetricKind, MetricRole,
+    MinimumSample,
+};
 use crate::model::{INSTALLATION, Model};
 use crate::state::{ExperimentState, FlagState, Phase};
 
@@ -38,6 +41,8 @@ pub struct CatalogPhase {
     pub variations: Vec<CatalogVariation>,
     /// Epoch → weights in basis points in the order of `variations`. All epochs of the phase.
     pub epoch_weights: BTreeMap<u32, Vec<u32>>,
+    /// How it is read.
+    pub analysis: Analysis,
     /// The metrics in their roles. A holdout has those of the experiments that use it.
     pub metrics: Vec<CatalogMetric>,
 }
@@ -62,6 +67,12 @@ pub struct CatalogMetric {
     pub metric: String,
     /// What it is to the experiment.
     pub role: MetricRole,
+    /// How much worse it may be, in basis points of control's value.
+    pub margin: u32,
+    /// Whether more is better.
+    pub direction: Direction,
+    /// What each variation must have before an interval is shown.
+    pub minimum: MinimumSample,
     /// How events become a number.
     pub kind: MetricKind,
     /// The events that count; of a ratio, the numerator.
@@ -160,6 +171,7 @@ fn experiment_phase(
         alias: state.alias.clone(),
         variations: variations.collect(),
         epoch_weights: epochs.collect(),
+        analysis: experiment.analysis.clone(),
         metrics: metrics(model, project, experiment),
     }
 }
@@ -168,16 +180,19 @@ fn metrics(model: &Model, project: &str, experiment: &Experiment) -> Vec<Catalog
     let used = experiment
         .metrics
         .iter()
-        .filter_map(|used| Some(metric(&model.metrics.get(project, &used.metric)?.body, used.role)));
+        .filter_map(|used| Some(metric(&model.metrics.get(project, &used.metric)?.body, used)));
     used.collect()
 }
 
-fn metric(metric: &Metric, role: MetricRole) -> CatalogMetric {
+fn metric(metric: &Metric, used: &ExperimentMetric) -> CatalogMetric {
     // Lengths are whole seconds of at most 90 days.
     let seconds = |ms: i64| u32::try_from(ms / 1_000).unwrap_or(u32::MAX);
     CatalogMetric {
         metric: metric.key.clone(),
-        role,
+        role: used.role,
+        margin: used.margin.unwrap_or(0),
+        direction: metric.direction,
+        minimum: metric.minimum,
         kind: metric.kind,
         event: metric.event.clone(),
         denominator: metric.denominator.clone(),
@@ -231,6 +246,7 @@ fn holdouts(model: &Model, project: &str, environment: &str) -> Vec<CatalogPhase
                 arm("open", 10_000 - holdout.share, false),
             ],
             epoch_weights: BTreeMap::from([(1, vec![holdout.share, 10_000 - holdout.share])]),
+            analysis: Analysis::default(),
             metrics: measured.into_values().collect(),
         });
     }

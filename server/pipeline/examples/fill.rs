@@ -113,6 +113,7 @@ fn body(random: &mut SmallRng, users: u64) -> String {
 fn catalog() -> Catalog {
     let metric = |id: &str, kind, name: &str| CatalogMetric {
         id: id.into(),
+        reading: Default::default(),
         definition: MetricDefinition::Events(EventMetric {
             kind,
             event_name: name.into(),
@@ -135,6 +136,7 @@ fn catalog() -> Catalog {
         unit_type: "user_id".into(),
         start_ms: None,
         planned_end_ms: None,
+        analysis: Default::default(),
         aliases: Vec::new(),
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: std::collections::BTreeMap::new(),

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod reading;
+
 use evenhand_core::event::PropertyValue;
 use evenhand_stats::MetricKind;
 use serde::{Deserialize, Serialize};
+
+pub use reading::{Analysis, Better, Correction, Method, Reading, Role};
 
 /// All phases of all experiments (and holdouts) that have results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,8 +28,11 @@ pub struct CatalogExperiment {
     pub unit_type: String,
     /// When the phase started, milliseconds since 1970. Shown; it filters nothing.
     pub start_ms: Option<i64>,
-    /// When the phase is planned to end; before it no p-value is shown. None: no end is planned, so none is ever shown.
+    /// When the phase is planned to end; before it nothing of a fixed horizon is shown. None: no end is planned, so nothing ever is.
     pub planned_end_ms: Option<i64>,
+    /// How the phase is read.
+    #[serde(default)]
+    pub analysis: Analysis,
     /// Opaque ids that client keys know this experiment by; applied when events are processed.
     #[serde(default)]
     pub aliases: Vec<String>,
@@ -59,6 +66,9 @@ pub struct CatalogMetric {
     pub id: String,
     /// How events become one number per unit.
     pub definition: MetricDefinition,
+    /// How it is read; changes no sum.
+    #[serde(default)]
+    pub reading: Reading,
 }
 
 /// How events become one number per unit.
@@ -154,6 +164,9 @@ impl CatalogExperiment {
         }
         if self.variations.iter().filter(|v| v.is_control).count() > 1 {
             return Err("has more than one control".into());
+        }
+        if !(0.5..1.0).contains(&self.analysis.confidence) {
+            return Err("the confidence is at least 0.5 and below 1".into());
         }
         let mut names = BTreeSet::new();
         for name in self.variations.iter().flat_map(|v| v.aliases.iter().chain([&v.id])) {

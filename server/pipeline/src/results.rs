@@ -1,17 +1,26 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
+mod effect;
+mod guidance;
 mod metric;
+mod verdict;
 
 use evenhand_stats::{Confidence, Srm, SrmArm, sample_ratio};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use metric::{AdjustedResults, ArmResults, MetricResults, ShownEffect, ShownLift};
+pub use effect::{ShownEffect, ShownLift};
+pub use guidance::{Advice, Guidance};
+pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
+pub use verdict::Verdict;
+
+use effect::Judge;
+use metric::Frame;
 
 use crate::{
     Pipeline, StoreError,
     analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture},
-    catalog::{Catalog, CatalogExperiment},
+    catalog::{Catalog, CatalogExperiment, Correction, Method, Role},
     ingest::KeyKind,
     process::{aggregate::Standing, now_ms},
 };
@@ -23,8 +32,8 @@ pub struct ResultsQuery {
     pub epoch: Option<u32>,
     /// Only units whose counting exposure came in with this kind of key.
     pub key_kind: Option<KeyKind>,
-    /// How wide the intervals are.
-    pub confidence: Confidence,
+    /// How wide the intervals are; None: as the experiment's analysis plans it.
+    pub confidence: Option<Confidence>,
     /// The moment of asking (decides whether the planned end has passed); None: this machine's clock.
     pub now_ms: Option<i64>,
 }
@@ -34,7 +43,7 @@ impl Default for ResultsQuery {
         Self {
             epoch: None,
             key_kind: None,
-            confidence: Confidence::P95,
+            confidence: None,
             now_ms: None,
         }
     }
@@ -60,8 +69,16 @@ pub struct ExperimentResults {
     pub start_ms: Option<i64>,
     /// Planned end of the phase.
     pub planned_end_ms: Option<i64>,
-    /// Whether it has passed. Before, no p-value is shown, and intervals hold only at the planned end.
+    /// Whether it has passed. Before, nothing of a fixed horizon is shown.
     pub planned_end_reached: bool,
+    /// What intervals and p-values promise.
+    pub method: Method,
+    /// What is done about many comparisons of primary metrics.
+    pub correction: Correction,
+    /// Comparisons of primary metrics that share α.
+    pub comparisons: u64,
+    /// What to do next, and the rule that says so.
+    pub guidance: Guidance,
     /// When this was worked out.
     pub as_of_ms: i64,
     /// Acknowledged events that are not in these results yet.
@@ -169,20 +186,61 @@ pub fn summarise(
             weight: v.weight,
         })
         .collect();
+    let analysis = &experiment.analysis;
+    let nominal = query
+        .confidence
+        .or(Confidence::from_level(analysis.confidence).ok())
+        .unwrap_or(Confidence::P95);
+    let treatments: Vec<&str> = experiment
+        .variations
+        .iter()
+        .filter(|v| !v.is_control)
+        .map(|v| v.id.as_str())
+        .collect();
+    let primaries = experiment
+        .metrics
+        .iter()
+        .filter(|m| m.reading.role == Role::Primary)
+        .count();
+    let comparisons = primaries.saturating_mul(treatments.len()).max(1);
+    let corrected = match analysis.correction {
+        Correction::Bonferroni => Confidence::from_alpha(nominal.alpha() / comparisons as f64).unwrap_or(nominal),
+        Correction::None => nominal,
+    };
+    let weights = experiment.weights(epoch);
+    let frame = Frame {
+        experiment,
+        aggregates,
+        weights: &weights,
+        planned_end_reached,
+    };
     let metrics: Vec<MetricResults> = experiment
         .metrics
         .iter()
         .map(|metric| {
-            metric::summarise(
-                metric,
-                experiment,
-                aggregates,
-                &shown,
-                query.confidence,
-                planned_end_reached,
-            )
+            let judge = Judge {
+                method: analysis.method,
+                confidence: if metric.reading.role == Role::Primary {
+                    corrected
+                } else {
+                    nominal
+                },
+                nominal,
+                planned_units: analysis.planned_units,
+            };
+            metric::summarise(metric, &frame, &shown, &judge)
         })
         .collect();
+    let srm = sample_ratio(&arms).ok();
+    let complete = assignment.complete && metrics.iter().all(|m| m.complete);
+    let situation = guidance::Situation {
+        mismatch: matches!(srm, Some(Srm::Tested { mismatch: true, .. })),
+        complete,
+        planned_end_reached,
+        treatments,
+        metrics: &metrics,
+    };
+    let guidance = situation.guidance();
     ExperimentResults {
         experiment_id: experiment.id.clone(),
         phase: experiment.phase,
@@ -193,12 +251,16 @@ pub fn summarise(
         start_ms: experiment.start_ms,
         planned_end_ms: experiment.planned_end_ms,
         planned_end_reached,
+        method: analysis.method,
+        correction: analysis.correction,
+        comparisons: comparisons as u64,
+        guidance,
         as_of_ms: now_ms,
         lag_events: 0,
         lag_seconds: 0.0,
-        complete: assignment.complete && metrics.iter().all(|m| m.complete),
+        complete,
         rebuild_progress: 1.0,
-        srm: sample_ratio(&arms).ok(),
+        srm,
         multiple_exposure_units: standing(Standing::Multiple),
         overridden_units: standing(Standing::Overridden),
         variations,

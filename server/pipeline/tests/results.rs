@@ -2,11 +2,22 @@
 
 mod support;
 
-use evenhand_pipeline::{IngestMeta, KeyKind, Pipeline, ResultsQuery, catalog::CatalogExperiment};
-use evenhand_stats::{MetricKind, Srm};
+use evenhand_pipeline::{
+    Advice, IngestMeta, KeyKind, Pipeline, ResultsQuery, Verdict,
+    catalog::{Better, CatalogExperiment, Method, Reading, Role},
+};
+use evenhand_stats::{MetricKind, Srm, Unavailable};
 use support::NOW;
 
 const END: i64 = NOW + 1_000_000;
+
+/// Lower end, upper end and p-value of the anytime-valid difference, by `sequential` of tests/open-bandit/expected.py with
+/// PLANNED_UNITS = 10,000, over the 200 + 200 numbers of [`filled`].
+const SEQUENTIAL: (f64, f64, f64) = (
+    0.653_452_784_101_573_1,
+    3.831_547_215_898_427,
+    0.002_227_291_443_564_645_2,
+);
 
 /// 400 users, even ones control. In cents, so that the text of a value is exact: control `(n % 7) * 1.25` where n % 3 = 0,
 /// treatment `(n % 7) * 1.75` where it is not.
@@ -58,7 +69,7 @@ fn close(ours: Option<f64>, expected: f64) {
 
 /// Expected: `scipy.stats.ttest_ind(t, c, equal_var=False)` (SciPy 1.17.1) over the same 200 + 200 numbers.
 #[test]
-fn a_lift_is_what_scipy_says_and_its_p_value_waits_for_the_planned_end() {
+fn a_lift_is_what_scipy_says_and_welch_waits_for_the_planned_end() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = filled(dir.path(), MetricKind::Sum);
     let early = pipeline.results("exp", 1, &query(END - 1)).unwrap().unwrap();
@@ -74,25 +85,134 @@ fn a_lift_is_what_scipy_says_and_its_p_value_waits_for_the_planned_end() {
         (control.sum_micros.as_str(), treatment.sum_micros.as_str()),
         ("255000000", "703500000")
     );
-    assert!(control.lift.is_none());
+    assert!(control.lift.is_none() && control.verdict.is_none());
     let lift = treatment.lift.unwrap();
     close(lift.absolute.estimate, 2.2425);
-    close(lift.absolute.lower, 1.622_007_405_147_731_3);
-    close(lift.absolute.upper, 2.862_992_594_852_269);
     close(lift.relative.estimate, 1.758_823_529_411_765_1);
-    assert_eq!((lift.absolute.p_value, lift.relative.p_value), (None, None));
+    close(lift.absolute.lower, SEQUENTIAL.0);
+    close(lift.absolute.upper, SEQUENTIAL.1);
+    close(lift.absolute.p_value, SEQUENTIAL.2);
+    assert_eq!(
+        (lift.absolute.significant, treatment.verdict),
+        (Some(true), Some(Verdict::Better))
+    );
+    assert!(treatment.fixed_horizon.is_none());
 
     let late = pipeline.results("exp", 1, &query(END)).unwrap().unwrap();
+    assert_eq!(late.metrics[0].arms[1].lift, Some(lift), "true at every look");
+    let welch = late.metrics[0].arms[1].fixed_horizon.unwrap();
+    close(welch.absolute.lower, 1.622_007_405_147_731_3);
+    close(welch.absolute.upper, 2.862_992_594_852_269);
+    close(welch.absolute.p_value, 7.275_988_270_620_511e-12);
+    assert!(pipeline.results("exp", 2, &query(END)).unwrap().is_none());
+}
+
+/// A method that is true at the planned end only shows nothing before it, and what lacks data shows nothing at all.
+#[test]
+fn nothing_is_shown_too_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = filled(dir.path(), MetricKind::Sum);
+    let with = |change: &dyn Fn(&mut CatalogExperiment), now| {
+        let mut experiment = (*pipeline.catalog()).experiments[0].clone();
+        change(&mut experiment);
+        pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();
+        support::settle(&pipeline);
+        pipeline.results("exp", 1, &query(now)).unwrap().unwrap()
+    };
+    let planned = |experiment: &mut CatalogExperiment| experiment.analysis.method = Method::FixedHorizon;
+    let early = with(&planned, END - 1);
+    let arm = &early.metrics[0].arms[1];
+    let absolute = arm.lift.unwrap().absolute;
+    assert_eq!((absolute.lower, absolute.p_value), (None, None));
+    assert_eq!(absolute.unavailable, Some(Unavailable::PlannedEnd));
+    assert_eq!(
+        (arm.verdict, early.guidance.rule),
+        (Some(Verdict::TooEarly), "no_primary_metric")
+    );
+    let late = with(&planned, END);
     close(
         late.metrics[0].arms[1].lift.unwrap().absolute.p_value,
         7.275_988_270_620_511e-12,
     );
-    assert!(pipeline.results("exp", 2, &query(END)).unwrap().is_none());
-    assert!(
-        serde_json::to_string(&late)
-            .unwrap()
-            .contains("Valid at the planned end only")
+
+    // 201 units are asked for and 200 are there: a point, and nothing else.
+    let greedy = |experiment: &mut CatalogExperiment| {
+        experiment.analysis.method = Method::Sequential;
+        experiment.metrics[0].reading.role = Role::Primary;
+        experiment.metrics[0].reading.minimum.units = 201;
+    };
+    let found = with(&greedy, END);
+    let arm = &found.metrics[0].arms[1];
+    let absolute = arm.lift.unwrap().absolute;
+    assert_eq!((absolute.lower, absolute.significant), (None, None));
+    assert_eq!(absolute.unavailable, Some(Unavailable::MinimumData));
+    let missing = arm.missing.unwrap();
+    assert_eq!((missing.units, missing.conversions), (1, 0));
+    assert!(arm.fixed_horizon.is_none());
+    assert_eq!(found.guidance.rule, "too_early");
+}
+
+/// The advice follows the roles, and a share of α is taken for each comparison of a primary metric.
+#[test]
+fn advice_names_its_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = filled(dir.path(), MetricKind::Sum);
+    let with = |change: &dyn Fn(&mut CatalogExperiment)| {
+        let mut experiment = (*pipeline.catalog()).experiments[0].clone();
+        experiment.metrics[0].reading = Reading {
+            role: Role::Primary,
+            ..Reading::default()
+        };
+        change(&mut experiment);
+        pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();
+        support::settle(&pipeline);
+        pipeline.results("exp", 1, &query(END)).unwrap().unwrap()
+    };
+    let shipped = with(&|_| {});
+    assert_eq!(
+        (
+            shipped.guidance.advice,
+            shipped.guidance.rule,
+            shipped.guidance.variation_id.as_deref()
+        ),
+        (Advice::Ship, "primary_better", Some("treatment"))
     );
+    let worse = with(&|experiment| experiment.metrics[0].reading.better = Better::Lower);
+    assert_eq!(
+        (worse.guidance.advice, worse.guidance.rule),
+        (Advice::Stop, "primary_worse")
+    );
+
+    // The same figure as a guardrail beside a primary metric with nothing in it: harm of more than any margin below the effect of 176 %.
+    let guarded = |margin: f64| {
+        move |experiment: &mut CatalogExperiment| {
+            let mut guardrail = support::event_metric("cost", MetricKind::Sum, "purchase");
+            guardrail.reading = Reading {
+                role: Role::Guardrail,
+                better: Better::Lower,
+                margin,
+                ..Reading::default()
+            };
+            experiment.metrics = vec![experiment.metrics[0].clone(), guardrail];
+        }
+    };
+    let harmed = with(&guarded(0.1));
+    assert_eq!(
+        (harmed.guidance.advice, harmed.guidance.rule),
+        (Advice::Stop, "guardrail_harmed")
+    );
+    let tolerated = with(&guarded(10.0));
+    assert_eq!(tolerated.metrics[1].arms[1].verdict, Some(Verdict::WithinMargin));
+    assert_eq!(tolerated.guidance.rule, "primary_better");
+
+    let two = with(&|experiment| {
+        experiment.metrics = vec![experiment.metrics[0].clone(), {
+            let mut second = support::event_metric("orders", MetricKind::Count, "purchase");
+            second.reading.role = Role::Primary;
+            second
+        }];
+    });
+    assert_eq!((two.comparisons, two.metrics[0].confidence), (2, 0.975));
 }
 
 /// Expected: `scipy.stats.chisquare([200, 200])` and `chisquare([200, 200], [240, 160])`.

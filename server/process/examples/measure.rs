@@ -137,6 +137,7 @@ fn fill(events: u64, units: u64) -> InMemoryLog {
 fn catalog() -> Catalog {
     let metric = |id: &str, kind| CatalogMetric {
         id: id.into(),
+        reading: Default::default(),
         definition: MetricDefinition::Events(EventMetric {
             kind,
             event_name: "purchase".into(),
@@ -160,6 +161,7 @@ fn catalog() -> Catalog {
             unit_type: "user_id".into(),
             start_ms: None,
             planned_end_ms: None,
+            analysis: Default::default(),
             aliases: Vec::new(),
             variations: vec![variation("control", true), variation("treatment", false)],
             epoch_weights: BTreeMap::new(),

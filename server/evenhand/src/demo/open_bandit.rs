@@ -53,6 +53,7 @@ pub fn load(client: &Client, server_key: &str) -> Result<(), String> {
             "variations": [ { "variation": "random", "weight": 5000 }, { "variation": "bts", "weight": 5000 } ],
             "metrics": [ { "metric": "click-rate", "role": "primary" } ],
             "planned_end_ms": PLANNED_END_MS,
+            "analysis": { "planned_units": 20_000 },
         });
         define_and_start(client, &flag, &experiment)?;
     }

@@ -112,7 +112,7 @@ struct ResultsParameters {
     epoch: Option<u32>,
     /// Only units whose exposure came in with this kind of key: `server`, `client` or `sidecar`.
     key_kind: Option<String>,
-    /// Confidence of the intervals, at least 0.5 and below 1; 0.95 when not given.
+    /// Confidence of the intervals, at least 0.5 and below 1; that of the experiment's analysis when not given.
     confidence: Option<f64>,
 }
 
@@ -189,10 +189,10 @@ async fn results(
             .contains(&level)
             .then(|| Confidence::from_alpha(1.0 - level))
             .and_then(Result::ok);
-        query.confidence = known.ok_or_else(|| {
+        query.confidence = Some(known.ok_or_else(|| {
             HttpError::bad_request("bad_parameter", "confidence is at least 0.5 and below 1, such as 0.95")
                 .field("confidence")
-        })?;
+        })?);
     }
     let found = stream.results(experiment, phase, query).await.map_err(not_done)?;
     let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::analysis::Analysis;
 use super::flag::Requirement;
 
 /// A variation of the flag that takes part, and its share.
@@ -58,6 +59,9 @@ pub struct ExperimentMetric {
     pub metric: String,
     /// What it is to this experiment.
     pub role: MetricRole,
+    /// How much worse it may be and still be as good as control, in basis points of control's value (200: 2 %); none: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<u32>,
 }
 
 /// An experiment as it is planned. What decides who gets what is fixed once it was started in any environment; weights, traffic, slots and phases then change by actions.
@@ -112,7 +116,10 @@ pub struct Experiment {
     /// Metrics in their roles, at most 100.
     #[serde(default)]
     pub metrics: Vec<ExperimentMetric>,
-    /// When it is planned to be read (milliseconds since 1970): before it, a fixed-horizon p-value means nothing and is not shown.
+    /// How it is read. Fixed once it was started: what follows the data keeps no promise.
+    #[serde(default)]
+    pub analysis: Analysis,
+    /// When it is planned to be read (milliseconds since 1970): before it, what is true at a fixed horizon only is not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_end_ms: Option<i64>,
 }

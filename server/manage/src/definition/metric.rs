@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::analysis::MinimumSample;
+
 /// How the events of one unit become its number, and the units' numbers one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -16,7 +18,7 @@ pub enum MetricKind {
     Sum,
     /// The mean of the events' `value` in a unit, over the units that have any.
     Mean,
-    /// The sum of the numerator's values over the sum of the denominator's.
+    /// What the numerator's events come to in all units, over what the denominator's do.
     Ratio,
 }
 
@@ -41,6 +43,19 @@ pub struct PropertyFilter {
     pub equals: Value,
 }
 
+/// What the events of a ratio's half come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The sum of their values.
+    #[default]
+    Sum,
+    /// Their number.
+    Count,
+    /// 1 with at least one event, else 0.
+    Any,
+}
+
 /// Which events count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +68,9 @@ pub struct EventSelector {
     /// The property whose number is added up by `sum`, `mean` and `ratio`; none: the event's `value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_property: Option<String>,
+    /// What the events of a unit come to, in the halves of a `ratio`; elsewhere the metric's kind says it.
+    #[serde(default, skip_serializing_if = "is_sum")]
+    pub aggregation: Aggregation,
 }
 
 /// A metric.
@@ -77,7 +95,7 @@ pub struct Metric {
     /// For how long after a unit's first exposure its events count, in milliseconds: whole seconds, 1 minute to 90 days; none: for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_ms: Option<i64>,
-    /// The most that one unit's number may be (larger ones count as this), in millionths of the value's unit.
+    /// The most that one unit's number may be (larger ones count as this), in millionths of the value's unit; of a ratio, its numerator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_micros: Option<i64>,
     /// How long before a unit's first exposure its events give the value that variance reduction compares with, in milliseconds: whole seconds, up to
@@ -87,7 +105,14 @@ pub struct Metric {
     /// Whether more is better.
     #[serde(default)]
     pub direction: Direction,
+    /// What each compared variation must have before an interval or a verdict is shown.
+    #[serde(default)]
+    pub minimum: MinimumSample,
     /// An archived metric can't be used by a new experiment.
     #[serde(default)]
     pub archived: bool,
+}
+
+fn is_sum(aggregation: &Aggregation) -> bool {
+    *aggregation == Aggregation::Sum
 }

@@ -1,6 +1,7 @@
 //! What people author. A definition belongs to a project and holds no state: salts, slots, phases and switches are in `state`,
 //! one for each environment.
 
+mod analysis;
 mod experiment;
 mod flag;
 mod layer;
@@ -8,10 +9,11 @@ mod metric;
 mod place;
 mod segment;
 
+pub use analysis::{Analysis, AnalysisMethod, Correction, MinimumSample};
 pub use experiment::{Arm, Experiment, ExperimentMetric, LayerShare, MetricRole, Schedule};
 pub use flag::{Flag, FlagRule, Requirement, RolloutRule, RuleGuards, TargetedRule, ValueType, Variation};
 pub use layer::{DEFAULT_COOLDOWN_DAYS, Holdout, Layer};
-pub use metric::{Direction, EventSelector, Metric, MetricKind, PropertyFilter};
+pub use metric::{Aggregation, Direction, EventSelector, Metric, MetricKind, PropertyFilter};
 pub use place::{Environment, Project, Workspace};
 pub use segment::{IdList, Segment};
 

@@ -5,7 +5,7 @@ use super::{
     check_attribute, check_holdouts, check_interval, check_key, check_requires, check_share, check_texts,
     check_weights, known,
 };
-use crate::definition::{Experiment, Flag, Layer, Metric};
+use crate::definition::{Analysis, Experiment, Flag, Layer, Metric};
 use crate::model::Model;
 use crate::problem::Problems;
 use crate::slots::SLOTS;
@@ -56,6 +56,24 @@ pub fn experiment(
         check_expression(model, project, "targeting", targeting, Some(&experiment.flag), problems);
     }
     metrics(model, project, experiment, before, problems);
+    analysis(&experiment.analysis, problems);
+}
+
+fn analysis(analysis: &Analysis, problems: &mut Problems) {
+    problems.check(
+        (0.5..=0.999).contains(&analysis.confidence),
+        "analysis.confidence",
+        || format!("{} is not a confidence that intervals can have", analysis.confidence),
+        "give at least 0.5 and at most 0.999, such as 0.95",
+    );
+    problems.check(
+        analysis
+            .planned_units
+            .is_none_or(|units| (100..=1_000_000_000_000).contains(&units)),
+        "analysis.planned_units",
+        || "not a number of units that can be planned".into(),
+        "give 100 to 1000000000000 units of all variations together, or leave it out",
+    );
 }
 
 fn against_flag(model: &Model, project: &str, experiment: &Experiment, problems: &mut Problems) {
@@ -173,6 +191,12 @@ fn metrics(
             &at,
             || format!("`{}` stands twice", used.metric),
             "give each metric one role",
+        );
+        problems.check(
+            used.margin.is_none_or(|margin| margin <= 10_000),
+            &format!("metrics[{index}].margin"),
+            || "a margin is a share of control's value".into(),
+            "give at most 10000 basis points (100 is 1 %)",
         );
         match model.metrics.get(project, &used.metric) {
             None => problems.add(

@@ -42,6 +42,8 @@ pub fn experiment_change(
         ("targeting", before.targeting == after.targeting, by_action),
         ("requires", before.requires == after.requires, "clone the experiment"),
         ("sticky", before.sticky == after.sticky, "clone the experiment"),
+        // A method, level or plan that follows the data voids what the intervals promise.
+        ("analysis", before.analysis == after.analysis, "clone the experiment"),
     ];
     for (field, same, remedy) in frozen {
         problems.check(

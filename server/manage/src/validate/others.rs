@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::expression::check_expression;
 use super::{check_attribute, check_key, check_texts};
-use crate::definition::{EventSelector, Holdout, Layer, Metric, MetricKind, Segment};
+use crate::definition::{Aggregation, EventSelector, Holdout, Layer, Metric, MetricKind, Segment};
 use crate::model::Model;
 use crate::problem::Problems;
 
@@ -82,6 +82,24 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
         ),
         (None, _) => {}
     }
+    for (field, half) in [
+        ("event", Some(&metric.event)),
+        ("denominator", metric.denominator.as_ref()),
+    ] {
+        let Some(half) = half else { continue };
+        problems.check(
+            metric.kind == MetricKind::Ratio || half.aggregation == Aggregation::Sum,
+            &format!("{field}.aggregation"),
+            || "only the halves of a ratio have an aggregation".into(),
+            "leave it out: the metric's kind says what the events come to",
+        );
+        problems.check(
+            half.aggregation == Aggregation::Sum || half.value_property.is_none(),
+            &format!("{field}.value_property"),
+            || "events that are counted have no values to add up".into(),
+            "leave it out, or make the aggregation `sum`",
+        );
+    }
     for (field, length) in [("window_ms", metric.window_ms), ("pre_period_ms", metric.pre_period_ms)] {
         let Some(length) = length else { continue };
         problems.check(
@@ -91,6 +109,18 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
             "give milliseconds that make whole seconds, 60000 (a minute) to 7776000000 (90 days), or none",
         );
     }
+    let minimum = metric.minimum;
+    problems.check(
+        (2..=1_000_000_000).contains(&minimum.units) && minimum.conversions <= 1_000_000_000,
+        "minimum",
+        || {
+            format!(
+                "{} units and {} conversions are no minimum it can have",
+                minimum.units, minimum.conversions
+            )
+        },
+        "give 2 to 1000000000 units and 0 to 1000000000 conversions",
+    );
     if let Some(cap) = metric.cap_micros {
         problems.check(
             cap > 0,

@@ -1,23 +1,24 @@
 //! One metric: its arms, and the lifts against control.
 
 use evenhand_stats::{
-    ArmEstimate, Confidence, CupedMoments, Effect, Headline, Lift, MetricKind, Moments, RatioMoments, Unavailable,
-    adjust_by_pre_period, compare,
+    ArmData, ArmEstimate, CupedMoments, Headline, MetricKind, MinimumData, Moments, RatioMoments, Unavailable,
+    adjust_by_pre_period,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::{
+    effect::{Judge, ShownLift},
+    verdict::{Verdict, verdict},
+};
 use crate::{
     analytics::{NamedCell, PhaseAggregates, TargetAggregates},
-    catalog::{CatalogExperiment, CatalogMetric, MetricDefinition},
+    catalog::{Better, CatalogExperiment, CatalogMetric, Method, MetricDefinition, Role},
     process::{
         aggregate::{Standing, Sums},
         exact::Exact,
     },
 };
-
-/// Says what an interval is worth.
-const INTERVAL_NOTE: &str = "Valid at the planned end only: whoever looks earlier, or again and again, is misled more often than the level says.";
 
 /// One metric of a phase.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -30,12 +31,19 @@ pub struct MetricResults {
     /// Which figure stands in the headline.
     #[schema(value_type = String, example = "per_unit")]
     pub headline: Headline,
+    /// What it is to the experiment.
+    pub role: Role,
+    /// Which direction is better.
+    pub better: Better,
+    /// How much worse it may be and still be as good as control, as a share of control's value.
+    pub margin: f64,
     /// False while units are still being counted in.
     pub complete: bool,
-    /// 1 − α of the intervals.
+    /// 1 − α of the intervals, after the metric's share of the correction.
     pub confidence: f64,
-    /// What the intervals are worth.
-    pub interval_note: &'static str,
+    /// What both compared variations must have before an interval or verdict is shown.
+    #[schema(value_type = Object, example = json!({"conversions": 10, "units": 100}))]
+    pub minimum: MinimumData,
     /// The variations, in the catalog's order.
     pub arms: Vec<ArmResults>,
     /// The same after adjustment for what the units did before (CUPED), where the metric has a pre-period.
@@ -57,8 +65,33 @@ pub struct ArmResults {
     /// Why there is no estimate.
     #[schema(value_type = Option<String>, example = "zero_variance")]
     pub unavailable: Option<Unavailable>,
-    /// Against control; None for control itself and where there is none.
+    /// Against control, by the experiment's method; None for control itself and where there is none.
     pub lift: Option<ShownLift>,
+    /// The same by Welch's test, once the planned end is reached: valid there and nowhere else.
+    pub fixed_horizon: Option<ShownLift>,
+    /// The lift after adjustment for the pre-period (CUPED), by the experiment's method, where the metric has one.
+    pub adjusted_lift: Option<ShownLift>,
+    /// What may be said of it: by the adjusted lift where there is one. None for control.
+    pub verdict: Option<Verdict>,
+    /// Units and conversions that it lacks before an interval is shown; none: it has enough.
+    pub missing: Option<Missing>,
+}
+
+impl ArmResults {
+    /// The lift that verdicts go by.
+    #[must_use]
+    pub fn decisive(&self) -> Option<&ShownLift> {
+        self.adjusted_lift.as_ref().or(self.lift.as_ref())
+    }
+}
+
+/// What a variation lacks of the metric's minimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Missing {
+    /// Units.
+    pub units: u64,
+    /// Units with a value other than zero.
+    pub conversions: u64,
 }
 
 /// Arms after CUPED.
@@ -66,105 +99,146 @@ pub struct ArmResults {
 pub struct AdjustedResults {
     /// The slope used.
     pub theta: f64,
-    /// The variations, in the catalog's order: adjusted estimate and lift.
+    /// The variations, in the catalog's order: adjusted estimates.
     #[schema(value_type = Vec<Object>)]
-    pub arms: Vec<(String, ArmEstimate, Option<ShownLift>)>,
+    pub arms: Vec<(String, ArmEstimate)>,
 }
 
-/// A lift as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
-pub struct ShownLift {
-    /// Difference in the metric's units.
-    pub absolute: ShownEffect,
-    /// Difference over control's value: 0.12 is +12 %.
-    pub relative: ShownEffect,
-}
-
-/// An effect as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
-pub struct ShownEffect {
-    /// The point estimate.
-    pub estimate: Option<f64>,
-    /// Its standard error.
-    pub standard_error: Option<f64>,
-    /// Welch–Satterthwaite degrees of freedom of the interval and the test.
-    pub degrees_of_freedom: Option<f64>,
-    /// Lower end of the interval.
-    pub lower: Option<f64>,
-    /// Upper end of the interval.
-    pub upper: Option<f64>,
-    /// Two-sided p-value of "no effect"; None before the planned end.
-    pub p_value: Option<f64>,
-    /// Why something is missing (other than a p-value that is still hidden).
-    #[schema(value_type = Option<String>, example = "zero_variance")]
-    pub unavailable: Option<Unavailable>,
+/// What the reading of a metric needs to know of its experiment.
+pub(super) struct Frame<'a> {
+    pub experiment: &'a CatalogExperiment,
+    pub aggregates: &'a PhaseAggregates,
+    /// Weights of the epoch shown, in the order of the variations.
+    pub weights: &'a [u32],
+    /// Whether Welch's test may be shown.
+    pub planned_end_reached: bool,
 }
 
 pub(super) fn summarise(
     metric: &CatalogMetric,
-    experiment: &CatalogExperiment,
-    aggregates: &PhaseAggregates,
+    frame: &Frame<'_>,
     shown: &impl Fn(&NamedCell) -> bool,
-    confidence: Confidence,
-    show_p_value: bool,
+    judge: &Judge,
 ) -> MetricResults {
     let (kind, has_pre_period) = match &metric.definition {
         MetricDefinition::Ratio { .. } => (MetricKind::Ratio, false),
         MetricDefinition::Events(events) => (events.kind, events.pre_period_seconds.is_some_and(|s| s > 0)),
     };
     let none = TargetAggregates::default();
-    let target = aggregates.metrics.get(&metric.id).unwrap_or(&none);
-    let sums: Vec<Sums> = experiment
-        .variations
-        .iter()
-        .map(|v| {
-            target
-                .total(|c| shown(c) && c.standing == Standing::Counted && c.variation.as_deref() == Some(v.id.as_str()))
-        })
-        .collect();
-    let control = experiment.variations.iter().position(|v| v.is_control);
-    let shown_lift = |estimates: &[Option<ArmEstimate>], at: usize| {
-        let control_at = control.filter(|c| *c != at)?;
-        let (control, treatment) = (estimates.get(control_at)?.as_ref()?, estimates.get(at)?.as_ref()?);
-        Some(show(&compare(control, treatment, confidence), show_p_value))
-    };
+    let target = frame.aggregates.metrics.get(&metric.id).unwrap_or(&none);
+    let variations = &frame.experiment.variations;
+    let of =
+        |id: &str| target.total(|c| shown(c) && c.standing == Standing::Counted && c.variation.as_deref() == Some(id));
+    let sums: Vec<Sums> = variations.iter().map(|v| of(&v.id)).collect();
     let estimates: Vec<Result<ArmEstimate, Unavailable>> = sums.iter().map(|s| estimate(kind, s)).collect();
-    let known: Vec<Option<ArmEstimate>> = estimates.iter().map(|e| e.as_ref().ok().copied()).collect();
-    let arms = experiment
-        .variations
-        .iter()
-        .zip(&sums)
-        .zip(&estimates)
-        .enumerate()
-        .map(|(at, ((variation, sums), estimate))| ArmResults {
-            variation_id: variation.id.clone(),
-            units: super::units(sums.n),
-            sum_micros: sums.sum.to_string(),
-            estimate: estimate.as_ref().ok().copied(),
-            unavailable: estimate.as_ref().err().copied(),
-            lift: shown_lift(&known, at),
-        })
-        .collect();
     let adjusted = if has_pre_period { adjust(&sums) } else { None };
+    let control = variations.iter().position(|v| v.is_control);
+    let minimum = metric.reading.minimum;
+    let lacks: Vec<Option<Missing>> = sums.iter().map(|s| missing(s, &minimum)).collect();
+    let arm = |at: usize| {
+        let against = control.filter(|control| *control != at).and_then(|control| {
+            let pair = |estimates: &dyn Fn(usize) -> Option<ArmEstimate>| Some((estimates(control)?, estimates(at)?));
+            let plain = pair(&|at| estimates.get(at)?.as_ref().ok().copied())?;
+            let adjusted = adjusted
+                .as_ref()
+                .and_then(|(_, arms)| pair(&|at| arms.get(at).copied()));
+            let enough = [control, at]
+                .iter()
+                .all(|at| lacks.get(*at).is_some_and(Option::is_none));
+            let judge = judge.between(frame.weights, control, at);
+            Some(compared(plain, adjusted, enough, metric, frame, &judge))
+        });
+        let against = against.unwrap_or_default();
+        ArmResults {
+            variation_id: variations.get(at).map(|v| v.id.clone()).unwrap_or_default(),
+            units: sums.get(at).map_or(0, |s| super::units(s.n)),
+            sum_micros: sums.get(at).map(|s| s.sum.to_string()).unwrap_or_default(),
+            estimate: estimates.get(at).and_then(|e| e.as_ref().ok().copied()),
+            unavailable: estimates.get(at).and_then(|e| e.as_ref().err().copied()),
+            lift: against.lift,
+            fixed_horizon: against.fixed_horizon,
+            adjusted_lift: against.adjusted_lift,
+            verdict: against.verdict,
+            missing: lacks.get(at).copied().flatten(),
+        }
+    };
     MetricResults {
         id: metric.id.clone(),
         kind,
         headline: kind.headline(),
+        role: metric.reading.role,
+        better: metric.reading.better,
+        margin: metric.reading.margin,
         complete: target.complete,
-        confidence: 1.0 - confidence.alpha(),
-        interval_note: INTERVAL_NOTE,
-        arms,
-        adjusted: adjusted.map(|(theta, estimates)| {
-            let all: Vec<Option<ArmEstimate>> = estimates.iter().copied().map(Some).collect();
-            let named = experiment.variations.iter().zip(estimates).enumerate();
-            AdjustedResults {
-                theta,
-                arms: named
-                    .map(|(at, (v, estimate))| (v.id.clone(), estimate, shown_lift(&all, at)))
-                    .collect(),
-            }
+        confidence: 1.0 - judge.confidence.alpha(),
+        minimum,
+        arms: (0..variations.len()).map(arm).collect(),
+        adjusted: adjusted.as_ref().map(|(theta, arms)| AdjustedResults {
+            theta: *theta,
+            arms: variations
+                .iter()
+                .map(|v| v.id.clone())
+                .zip(arms.iter().copied())
+                .collect(),
         }),
     }
+}
+
+/// An arm against control.
+#[derive(Default)]
+struct Compared {
+    lift: Option<ShownLift>,
+    fixed_horizon: Option<ShownLift>,
+    adjusted_lift: Option<ShownLift>,
+    verdict: Option<Verdict>,
+}
+
+/// Each pair is (control, treatment).
+fn compared(
+    plain: (ArmEstimate, ArmEstimate),
+    adjusted: Option<(ArmEstimate, ArmEstimate)>,
+    enough: bool,
+    metric: &CatalogMetric,
+    frame: &Frame<'_>,
+    judge: &Judge,
+) -> Compared {
+    let show = |(control, treatment): &(ArmEstimate, ArmEstimate)| {
+        let lift = judge.lift(control, treatment).ok()?;
+        let lift = if !enough {
+            lift.withheld(Unavailable::MinimumData)
+        } else if judge.method == Method::FixedHorizon && !frame.planned_end_reached {
+            lift.withheld(Unavailable::PlannedEnd)
+        } else {
+            lift
+        };
+        Some(ShownLift::of(&lift))
+    };
+    let lift = show(&plain);
+    let adjusted_lift = adjusted.as_ref().and_then(show);
+    let decisive = adjusted_lift.or(lift);
+    let (control, treatment) = adjusted.as_ref().unwrap_or(&plain);
+    Compared {
+        lift,
+        fixed_horizon: (enough && frame.planned_end_reached)
+            .then(|| ShownLift::of(&judge.fixed_horizon(&plain.0, &plain.1))),
+        adjusted_lift,
+        verdict: decisive.map(|lift| verdict(&lift, (control, treatment), &metric.reading, judge)),
+    }
+}
+
+/// What an arm lacks of the minimum. Its conversions are counted where values are 0 and 1, and bounded from below by (Σx)²/Σx² elsewhere.
+fn missing(sums: &Sums, minimum: &MinimumData) -> Option<Missing> {
+    let moments = Moments {
+        n: super::units(sums.n),
+        sum: sums.sum.to_i128()?,
+        sum_sq: sums.sum_sq.to_i128()?,
+    };
+    let data = ArmData::from_moments(&moments);
+    let missing = Missing {
+        units: minimum.units.saturating_sub(data.units),
+        conversions: minimum.conversions.saturating_sub(data.conversions.unwrap_or(0)),
+    };
+    (missing.units > 0 || missing.conversions > 0).then_some(missing)
 }
 
 fn small(sum: &Exact) -> Result<i128, Unavailable> {
@@ -207,23 +281,4 @@ fn adjust(sums: &[Sums]) -> Option<(f64, Vec<ArmEstimate>)> {
         .collect();
     let adjusted = adjust_by_pre_period(&moments?).ok()?;
     Some((adjusted.theta, adjusted.arms))
-}
-
-fn show(lift: &Lift, show_p_value: bool) -> ShownLift {
-    let effect = |effect: &Effect| {
-        let interval = effect.interval();
-        ShownEffect {
-            estimate: effect.estimate(),
-            standard_error: interval.map(|i| i.standard_error),
-            degrees_of_freedom: interval.map(|i| i.degrees_of_freedom),
-            lower: interval.map(|i| i.lower),
-            upper: interval.map(|i| i.upper),
-            p_value: interval.filter(|_| show_p_value).map(|i| i.p_value),
-            unavailable: effect.reason(),
-        }
-    };
-    ShownLift {
-        absolute: effect(&lift.absolute),
-        relative: effect(&lift.relative),
-    }
 }

@@ -74,6 +74,7 @@ pub fn purchase(n: u64, user: &str, time: i64, value: &str) -> String {
 pub fn event_metric(id: &str, kind: MetricKind, event_name: &str) -> CatalogMetric {
     CatalogMetric {
         id: id.into(),
+        reading: Default::default(),
         definition: MetricDefinition::Events(EventMetric {
             kind,
             event_name: event_name.into(),
@@ -99,6 +100,7 @@ pub fn experiment(id: &str, phase: u32, metrics: Vec<CatalogMetric>) -> CatalogE
         unit_type: "user_id".into(),
         start_ms: None,
         planned_end_ms: None,
+        analysis: Default::default(),
         aliases: vec![format!("{id}-opaque")],
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: std::collections::BTreeMap::new(),
@@ -133,6 +135,7 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
         price,
         CatalogMetric {
             id: "revenue_per_view".into(),
+            reading: Default::default(),
             definition: MetricDefinition::Ratio {
                 numerator: "revenue".into(),
                 denominator: "views".into(),

@@ -171,6 +171,7 @@ mod tests {
     fn named(id: &str, definition: MetricDefinition) -> CatalogMetric {
         CatalogMetric {
             id: id.into(),
+            reading: Default::default(),
             definition,
         }
     }
@@ -208,6 +209,7 @@ mod tests {
                 unit_type: "user_id".into(),
                 start_ms: None,
                 planned_end_ms: None,
+                analysis: Default::default(),
                 aliases: vec!["x-1".into()],
                 variations: vec![CatalogVariation {
                     id: "treatment".into(),

@@ -166,6 +166,7 @@ mod tests {
             unit_type: unit_type.into(),
             start_ms: None,
             planned_end_ms: None,
+            analysis: Default::default(),
             aliases: Vec::new(),
             variations: vec![CatalogVariation {
                 id: "a".into(),

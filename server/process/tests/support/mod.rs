@@ -117,6 +117,7 @@ pub fn event_id(n: u64) -> String {
 pub fn event_metric(id: &str, kind: MetricKind, event_name: &str) -> CatalogMetric {
     CatalogMetric {
         id: id.into(),
+        reading: Default::default(),
         definition: MetricDefinition::Events(EventMetric {
             kind,
             event_name: event_name.into(),
@@ -142,6 +143,7 @@ pub fn experiment(id: &str, phase: u32, unit_type: &str, metrics: Vec<CatalogMet
         unit_type: unit_type.into(),
         start_ms: None,
         planned_end_ms: None,
+        analysis: Default::default(),
         aliases: vec![format!("{id}-opaque")],
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: BTreeMap::new(),
@@ -176,6 +178,7 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
         price,
         CatalogMetric {
             id: "revenue_per_view".into(),
+            reading: Default::default(),
             definition: MetricDefinition::Ratio {
                 numerator: "revenue".into(),
                 denominator: "views".into(),

@@ -1,0 +1,296 @@
+//! `evenhand results`: what came of an experiment, as a table, CSV, JSON or a page with plots.
+
+mod csv;
+mod html;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::connect::Connect;
+
+#[derive(Args)]
+pub struct Results {
+    /// The experiment's key or id
+    experiment: String,
+    /// Its phase; the newest when not given
+    #[arg(long)]
+    phase: Option<u32>,
+    /// Print the server's JSON instead of a table
+    #[arg(long, group = "shape")]
+    json: bool,
+    /// Print one row per metric and variation, with all figures, instead of a table
+    #[arg(long, group = "shape")]
+    csv: bool,
+    /// Write a report with plots into this file: one page of HTML that needs nothing else
+    #[arg(long, group = "shape", value_name = "FILE")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Results {
+    pub fn run(self) -> Result<ExitCode, String> {
+        let phase = self.phase.map(|p| format!("?phase={p}")).unwrap_or_default();
+        let path = format!(
+            "/api/environments/{}/experiments/{}/results{phase}",
+            self.connect.environment, self.experiment
+        );
+        let results = self.connect.client()?.get(&path)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?);
+        } else if self.csv {
+            print!("{}", csv::rows(&results)?);
+        } else if let Some(file) = &self.html {
+            std::fs::write(file, html::page(&results))
+                .map_err(|e| format!("{} can't be written: {e}", file.display()))?;
+            println!("{}", file.display());
+        } else {
+            print!("{}", table::page(&results));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A text of the answer; empty where there is none.
+fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, path: &str) -> Option<f64> {
+    value.pointer(path).and_then(Value::as_f64)
+}
+
+fn count(value: &Value, path: &str) -> u64 {
+    value.pointer(path).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn yes(value: &Value, path: &str) -> bool {
+    value.pointer(path).and_then(Value::as_bool) == Some(true)
+}
+
+fn list<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value.pointer(path).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The lift that verdicts go by: adjusted by the pre-period where there is one.
+fn lift(arm: &Value) -> Option<&Value> {
+    ["/adjusted_lift", "/lift"]
+        .into_iter()
+        .filter_map(|path| arm.pointer(path))
+        .find(|lift| !lift.is_null())
+}
+
+/// A figure of a metric as people write it: rates in per cent, the rest as they are.
+struct Figures {
+    scale: f64,
+    unit: &'static str,
+    difference: &'static str,
+}
+
+impl Figures {
+    fn of(metric: &Value) -> Self {
+        if text(metric, "/kind") == "proportion" {
+            Self {
+                scale: 100.0,
+                unit: " %",
+                difference: " pp",
+            }
+        } else {
+            Self {
+                scale: 1.0,
+                unit: "",
+                difference: "",
+            }
+        }
+    }
+
+    /// The headline figure of an arm.
+    fn value(&self, arm: &Value, metric: &Value) -> String {
+        if text(metric, "/headline") == "total" {
+            return number(arm, "/estimate/total").map_or("–".to_owned(), |total| format!("{total:.2}"));
+        }
+        let digits = if self.unit.is_empty() { 4 } else { 3 };
+        number(arm, "/estimate/value").map_or("–".to_owned(), |value| {
+            format!("{:.digits$}{}", value * self.scale, self.unit)
+        })
+    }
+
+    fn difference(&self, effect: &Value) -> String {
+        number(effect, "/estimate").map_or("–".to_owned(), |value| {
+            format!("{:+.3}{}", value * self.scale, self.difference)
+        })
+    }
+
+    fn interval(&self, effect: &Value) -> String {
+        match (number(effect, "/lower"), number(effect, "/upper")) {
+            (Some(lower), Some(upper)) => format!(
+                "[{:+.3}, {:+.3}]{}",
+                lower * self.scale,
+                upper * self.scale,
+                self.difference
+            ),
+            _ => "–".to_owned(),
+        }
+    }
+}
+
+/// A relative effect and its interval, in per cent.
+fn relative(lift: &Value) -> (String, String) {
+    let shown = |path: &str| number(lift, path).map(|value| value * 100.0);
+    let estimate = shown("/relative/estimate").map_or("–".to_owned(), |value| format!("{value:+.2} %"));
+    let interval = match (shown("/relative/lower"), shown("/relative/upper")) {
+        (Some(lower), Some(upper)) => format!("[{lower:+.2}, {upper:+.2}] %"),
+        _ => match text(lift, "/relative/region/shape") {
+            "at_least" | "at_most" | "outside" | "everything" => "not bounded: control is too near zero".to_owned(),
+            _ => "–".to_owned(),
+        },
+    };
+    (estimate, interval)
+}
+
+/// A verdict as people say it; empty for control.
+fn verdict(arm: &Value, metric: &Value) -> String {
+    let missing = |path: &str| count(arm, &format!("/missing/{path}"));
+    let words = match text(arm, "/verdict") {
+        "better" => "better",
+        "worse" if text(metric, "/role") == "guardrail" => "HARMED",
+        "worse" => "worse",
+        "within_margin" if text(metric, "/role") == "guardrail" => "unharmed",
+        "within_margin" => "no effect beyond the margin",
+        "undecided" => "not known yet",
+        "too_early" => match lift(arm)
+            .map(|lift| text(lift, "/absolute/unavailable"))
+            .unwrap_or_default()
+        {
+            "planned_end" => "waits for the planned end",
+            "minimum_data" if missing("units") > 0 => return format!("needs {} units more", missing("units")),
+            "minimum_data" if missing("conversions") > 0 => {
+                return format!("needs {} conversions more", missing("conversions"));
+            }
+            "minimum_data" => "control needs more data",
+            _ => "no variance yet",
+        },
+        _ => "",
+    };
+    words.to_owned()
+}
+
+/// What the method promises, in a sentence.
+fn promise(results: &Value) -> String {
+    let comparisons = count(results, "/comparisons");
+    let shared = if text(results, "/correction") == "bonferroni" && comparisons > 1 {
+        format!(" α of primary metrics is shared by {comparisons} comparisons.")
+    } else {
+        String::new()
+    };
+    let words = match text(results, "/method") {
+        "sequential" => "Intervals and p-values are anytime-valid: true however often you look, and whenever you stop.",
+        _ if yes(results, "/planned_end_reached") => {
+            "Intervals and p-values are of Welch's test, at the planned end: they are true once."
+        }
+        _ => {
+            "The experiment is read at its planned end, which is not reached: intervals and p-values are not shown before it."
+        }
+    };
+    format!("{words}{shared}")
+}
+
+/// What Welch's test says beside the anytime-valid intervals, once the planned end is reached; a line each variation.
+fn at_the_planned_end(metric: &Value, results: &Value) -> Vec<String> {
+    if text(results, "/method") != "sequential" {
+        return Vec::new();
+    }
+    let figures = Figures::of(metric);
+    let line = |arm: &Value| {
+        let absolute = arm.pointer("/fixed_horizon/absolute")?;
+        let p = number(absolute, "/p_value")?;
+        Some(format!(
+            "read once, at the planned end (Welch): {} {} {}, p = {p:.4}",
+            text(arm, "/variation_id"),
+            figures.difference(absolute),
+            figures.interval(absolute)
+        ))
+    };
+    list(metric, "/arms").filter_map(line).collect()
+}
+
+/// What must be in order before a number is believed, a line each.
+fn health(results: &Value) -> Vec<String> {
+    let p = number(results, "/srm/p_value");
+    let split = match (results.pointer("/srm/mismatch").and_then(Value::as_bool), p) {
+        (Some(true), Some(p)) => format!("SAMPLE RATIO MISMATCH (p = {p:.2e}): do not read on, find the cause first"),
+        (Some(false), Some(p)) => format!("sample ratio in order (p = {p:.3})"),
+        _ => "too few units for a verdict on the sample ratio".to_owned(),
+    };
+    let mut lines = vec![
+        split,
+        format!(
+            "left out: {} units seen in two variations, {} forced by an override",
+            count(results, "/multiple_exposure_units"),
+            count(results, "/overridden_units")
+        ),
+    ];
+    if count(results, "/lag_events") > 0 {
+        lines.push(format!(
+            "{} events acknowledged and not yet counted",
+            count(results, "/lag_events")
+        ));
+    }
+    if results.pointer("/complete").and_then(Value::as_bool) == Some(false) {
+        let share = number(results, "/rebuild_progress").unwrap_or(0.0) * 100.0;
+        lines.push(format!("still counting in what was there before ({share:.0} %)"));
+    }
+    lines
+}
+
+/// What to do next.
+fn advice(results: &Value) -> String {
+    let words = match text(results, "/guidance/advice") {
+        "fix_the_data" => "fix the data first",
+        "ship" => "ship",
+        "stop" => "stop",
+        "no_effect" => "no effect",
+        _ => "keep running",
+    };
+    let variation = text(results, "/guidance/variation_id");
+    let about = if variation.is_empty() {
+        String::new()
+    } else {
+        format!(" {variation}")
+    };
+    format!("{words}{about}: {}", text(results, "/guidance/because"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    /// An answer of the server's shape: a rate that is better, a guardrail that is harmed, a sum without enough data.
+    pub fn answer() -> Value {
+        let effect = |estimate: f64, lower: f64, upper: f64| json!({ "estimate": estimate, "standard_error": 0.1, "lower": lower, "upper": upper, "p_value": 0.01, "significant": true, "region": { "shape": "between", "lower": lower, "upper": upper }, "unavailable": null });
+        let arm = |name: &str, lift: Value, verdict: Value| json!({ "variation_id": name, "units": 10_000, "sum_micros": "69000000", "estimate": { "units": 10_000, "value": 0.0069, "total": 69.0, "unit_variance": 0.0068 }, "lift": lift, "verdict": verdict, "missing": null, "fixed_horizon": null, "adjusted_lift": null, "unavailable": null });
+        let lift = json!({ "absolute": effect(0.0023, 0.0001, 0.0045), "relative": effect(0.5, 0.02, 0.98) });
+        let bare = json!({ "estimate": 3.5, "standard_error": null, "lower": null, "upper": null, "p_value": null, "significant": null, "region": null, "unavailable": "minimum_data" });
+        let metric = |id: &str, kind: &str, role: &str, arms: Vec<Value>| json!({ "id": id, "kind": kind, "role": role, "better": "higher", "margin": 0.0, "headline": "per_unit", "confidence": 0.95, "complete": true, "minimum": { "units": 100, "conversions": 10 }, "arms": arms, "adjusted": null });
+        let mut early = arm(
+            "<b>new</b>",
+            json!({ "absolute": bare, "relative": bare }),
+            json!("too_early"),
+        );
+        early["missing"] = json!({ "units": 40, "conversions": 4 });
+        json!({
+            "experiment_id": "checkout", "phase": 1, "epoch": 1, "as_of_ms": 1_795_392_000_000_i64, "complete": true, "planned_end_reached": false,
+            "method": "sequential", "correction": "bonferroni", "comparisons": 2, "srm": { "status": "tested", "mismatch": true, "p_value": 1e-9 },
+            "guidance": { "advice": "fix_the_data", "variation_id": null, "rule": "sample_ratio_mismatch", "because": "units do not split" },
+            "metrics": [
+                metric("click-rate", "proportion", "primary", vec![arm("old", Value::Null, Value::Null), arm("<b>new</b>", lift.clone(), json!("better"))]),
+                metric("errors", "count", "guardrail", vec![arm("old", Value::Null, Value::Null), arm("<b>new</b>", lift, json!("worse"))]),
+                metric("revenue", "mean", "secondary", vec![arm("old", Value::Null, Value::Null), early]),
+            ],
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! How an experiment is read: planned with it, before the first look.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What the intervals and p-values of an experiment promise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnalysisMethod {
+    /// Anytime-valid: true however often one looks, and whenever one stops.
+    #[default]
+    Sequential,
+    /// Welch's test, true at the planned end only and not shown before it.
+    FixedHorizon,
+}
+
+/// What is done about many primary metrics and variations, each of which may look significant by chance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// Each comparison of a primary metric gets its share of the error. Controls the chance of any false finding.
+    #[default]
+    Bonferroni,
+    /// Nothing.
+    None,
+}
+
+/// How an experiment is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// What its intervals promise.
+    #[serde(default)]
+    pub method: AnalysisMethod,
+    /// 1 − α of its intervals, at least 0.5 and at most 0.999.
+    #[serde(default = "usual_confidence")]
+    pub confidence: f64,
+    /// Units planned in all variations together: the anytime-valid interval is narrowest about there. None: 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_units: Option<u64>,
+    /// What is done about many comparisons of primary metrics.
+    #[serde(default)]
+    pub correction: Correction,
+}
+
+fn usual_confidence() -> f64 {
+    0.95
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            method: AnalysisMethod::default(),
+            confidence: usual_confidence(),
+            planned_units: None,
+            correction: Correction::default(),
+        }
+    }
+}
+
+/// What each compared variation must have before an interval or a verdict is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MinimumSample {
+    /// Units.
+    #[serde(default = "usual_units")]
+    pub units: u64,
+    /// Units with an event; of sums, the effective number (Σx)²/Σx², which no number of units with a value falls below.
+    #[serde(default = "usual_conversions")]
+    pub conversions: u64,
+}
+
+fn usual_units() -> u64 {
+    100
+}
+
+fn usual_conversions() -> u64 {
+    10
+}
+
+impl Default for MinimumSample {
+    fn default() -> Self {
+        Self {
+            units: usual_units(),
+            conversions: usual_conversions(),
+        }
+    }
+}

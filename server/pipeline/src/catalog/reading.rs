@@ -1,0 +1,99 @@
+//! How results are read: plans that change no sum, only what is shown of it.
+
+use evenhand_stats::MinimumData;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What intervals and p-values promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// An asymptotic confidence sequence: true however often one looks.
+    #[default]
+    Sequential,
+    /// Welch's test, true once, at the planned end; nothing is shown before it.
+    FixedHorizon,
+}
+
+/// What is done about many comparisons of primary metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// Each comparison gets an equal share of α.
+    #[default]
+    Bonferroni,
+    /// Nothing.
+    None,
+}
+
+/// How an experiment's phase is read. Fixed before the first look, or no promise holds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// What its intervals promise.
+    pub method: Method,
+    /// 1 − α.
+    pub confidence: f64,
+    /// Units planned in all variations together.
+    pub planned_units: Option<u64>,
+    /// What is done about many comparisons.
+    pub correction: Correction,
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            confidence: 0.95,
+            planned_units: None,
+            correction: Correction::default(),
+        }
+    }
+}
+
+/// What a metric is to an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// What the decision hangs on.
+    Primary,
+    /// What helps to understand it.
+    #[default]
+    Secondary,
+    /// What must not get worse.
+    Guardrail,
+}
+
+/// Whether more is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// More is better.
+    #[default]
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+impl Better {
+    /// 1, or −1 where less is better.
+    #[must_use]
+    pub const fn sign(self) -> f64 {
+        match self {
+            Self::Higher => 1.0,
+            Self::Lower => -1.0,
+        }
+    }
+}
+
+/// How a metric is read.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reading {
+    /// What it is to the experiment.
+    pub role: Role,
+    /// Which direction is better.
+    pub better: Better,
+    /// How much worse it may be and still be as good as control, as a share of control's value.
+    pub margin: f64,
+    /// What both compared arms must have before an interval or verdict.
+    pub minimum: MinimumData,
+}
