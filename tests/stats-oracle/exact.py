@@ -3,6 +3,7 @@
 Nothing here is transcribed from the Rust code: variances come from rows or fractions, gradients of the delta method from
 numerical differentiation, tails from mpmath's incomplete beta and gamma functions.
 """
+import functools
 from fractions import Fraction
 
 import mpmath as mp
@@ -70,6 +71,7 @@ def normal_upper_tail(z):
     return mp.erfc(real(z) / mp.sqrt(2)) / 2
 
 
+@functools.lru_cache(maxsize=None)
 def normal_upper_quantile(tail):
     tail = real(tail)
     if tail > mp.mpf(1) / 2:

@@ -12,6 +12,7 @@ import beta
 import distributions
 import effect_posterior
 import effects
+import group_sequential
 import lifts
 import planning
 import rates
@@ -37,6 +38,7 @@ def main():
         ("distributions", distributions.table),
         ("lifts", lifts.table),
         ("effects", effects.table),
+        ("group_sequential", group_sequential.table),
         ("srm", planning.srm_table),
         ("power", planning.power_table),
         ("sequential_srm", sequential_srm.table),

@@ -299,6 +299,16 @@ fn non_inferiority_by_margin() {
         .interval()
         .unwrap();
     assert!(better.non_inferior && better.superior);
+    // A latency that rose by 1 %, with 2 % accepted: not lower, and not worse by the margin either.
+    let slower = *non_inferiority(
+        &arm(100_000, 100.0, 400.0),
+        &arm(100_000, 101.0, 400.0),
+        Margin::Relative(0.02),
+        &lesser,
+    )
+    .interval()
+    .unwrap();
+    assert!(slower.non_inferior && !slower.superior && slower.inference.region.upper().unwrap() > 0.01);
     let two_sided = FixedHorizon {
         alternative: Alternative::TwoSided,
         ..greater

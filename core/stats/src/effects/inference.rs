@@ -11,7 +11,7 @@ use crate::effects::fieller;
 use crate::effects::region::Region;
 
 /// A way to judge an estimate by its standard error: [`super::fixed_horizon::FixedHorizon`],
-/// [`super::anytime::AnytimeValid`], `group_sequential::Look`.
+/// [`super::anytime::AnytimeValid`], [`super::group_sequential::Look`].
 ///
 /// Its figures speak of the *oriented* statistic u ≥ refuse: |z| two-sided, z for "greater", −z for "lesser".
 pub trait Procedure {
