@@ -1,14 +1,16 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
+mod bayesian;
 mod effect;
 mod guidance;
 mod metric;
 mod verdict;
 
-use evenhand_stats::{Confidence, Srm, SrmArm, sample_ratio};
+use evenhand_stats::{Confidence, SequentialSrm, Srm, SrmArm, sample_ratio, sequential_sample_ratio};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use bayesian::Posterior;
 pub use effect::{ShownEffect, ShownLift};
 pub use guidance::{Advice, Guidance};
 pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
@@ -92,6 +94,9 @@ pub struct ExperimentResults {
     /// Did units split as the weights say? Look at this first. None when it can't be computed (units beyond 64 bits).
     #[schema(value_type = Option<Object>, example = json!({"status": "tested", "chi_square": 0.25, "degrees_of_freedom": 1, "p_value": 0.617, "mismatch": false}))]
     pub srm: Option<Srm>,
+    /// The same question over all epochs of the phase, answered so that it may be asked at every look: by this test a mismatch is called.
+    #[schema(value_type = Option<Object>, example = json!({"status": "tested", "units": 20000, "log_bayes_factor": -3.1, "p_value": 1.0, "mismatch": false}))]
+    pub srm_sequential: Option<SequentialSrm>,
     /// Units seen in two variations: left out.
     pub multiple_exposure_units: u64,
     /// Units forced by an override: left out.
@@ -232,9 +237,11 @@ pub fn summarise(
         })
         .collect();
     let srm = sample_ratio(&arms).ok();
+    let by_epoch = units_by_epoch(experiment, aggregates, &epochs, query.key_kind);
+    let srm_sequential = sequential_sample_ratio(by_epoch.iter().map(Vec::as_slice)).ok();
     let complete = assignment.complete && metrics.iter().all(|m| m.complete);
     let situation = guidance::Situation {
-        mismatch: matches!(srm, Some(Srm::Tested { mismatch: true, .. })),
+        mismatch: matches!(srm_sequential, Some(SequentialSrm::Tested { mismatch: true, .. })),
         complete,
         planned_end_reached,
         treatments,
@@ -261,11 +268,40 @@ pub fn summarise(
         complete,
         rebuild_progress: 1.0,
         srm,
+        srm_sequential,
         multiple_exposure_units: standing(Standing::Multiple),
         overridden_units: standing(Standing::Overridden),
         variations,
         metrics,
     }
+}
+
+/// Units of each epoch beside the weights that held in it.
+fn units_by_epoch(
+    experiment: &CatalogExperiment,
+    aggregates: &PhaseAggregates,
+    epochs: &[u32],
+    key_kind: Option<KeyKind>,
+) -> Vec<Vec<SrmArm>> {
+    let observed = |epoch: u32, id: &str| {
+        let of = |cell: &NamedCell| {
+            cell.epoch == epoch
+                && key_kind.is_none_or(|kind| kind == cell.key_kind)
+                && cell.standing == Standing::Counted
+                && cell.variation.as_deref() == Some(id)
+        };
+        units(aggregates.assignment.total(of).n)
+    };
+    let of_epoch = |epoch: &u32| {
+        let weights = experiment.weights(*epoch);
+        let arms = experiment.variations.iter().zip(weights);
+        arms.map(|(variation, weight)| SrmArm {
+            observed: observed(*epoch, &variation.id),
+            weight,
+        })
+        .collect()
+    };
+    epochs.iter().map(of_epoch).collect()
 }
 
 fn variations(

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
     verdict::{Verdict, verdict},
 };
@@ -71,6 +72,8 @@ pub struct ArmResults {
     pub fixed_horizon: Option<ShownLift>,
     /// The lift after adjustment for the pre-period (CUPED), by the experiment's method, where the metric has one.
     pub adjusted_lift: Option<ShownLift>,
+    /// What is to be believed of the relative effect under a proper prior.
+    pub bayesian: Option<Posterior>,
     /// What may be said of it: by the adjusted lift where there is one. None for control.
     pub verdict: Option<Verdict>,
     /// Units and conversions that it lacks before an interval is shown; none: it has enough.
@@ -158,6 +161,7 @@ pub(super) fn summarise(
             lift: against.lift,
             fixed_horizon: against.fixed_horizon,
             adjusted_lift: against.adjusted_lift,
+            bayesian: against.bayesian,
             verdict: against.verdict,
             missing: lacks.get(at).copied().flatten(),
         }
@@ -190,6 +194,7 @@ struct Compared {
     lift: Option<ShownLift>,
     fixed_horizon: Option<ShownLift>,
     adjusted_lift: Option<ShownLift>,
+    bayesian: Option<Posterior>,
     verdict: Option<Verdict>,
 }
 
@@ -222,6 +227,11 @@ fn compared(
         fixed_horizon: (enough && frame.planned_end_reached)
             .then(|| ShownLift::of(&judge.fixed_horizon(&plain.0, &plain.1))),
         adjusted_lift,
+        bayesian: if enough {
+            posterior((control, treatment), metric.reading.better, judge.confidence)
+        } else {
+            None
+        },
         verdict: decisive.map(|lift| verdict(&lift, (control, treatment), &metric.reading, judge)),
     }
 }

@@ -11,13 +11,16 @@ const OF_METRIC: [(&str, &str); 4] = [
     ("role", "/role"),
     ("confidence", "/confidence"),
 ];
-const OF_ARM: [(&str, &str); 6] = [
+const OF_ARM: [(&str, &str); 9] = [
     ("variation", "/variation_id"),
     ("units", "/units"),
     ("sum_micros", "/sum_micros"),
     ("value", "/estimate/value"),
     ("unit_variance", "/estimate/unit_variance"),
     ("verdict", "/verdict"),
+    ("chance_to_beat_control", "/bayesian/chance_to_beat_control"),
+    ("expected_loss_ship", "/bayesian/expected_loss_ship"),
+    ("expected_loss_keep", "/bayesian/expected_loss_keep"),
 ];
 const LIFTS: [&str; 3] = ["lift", "adjusted_lift", "fixed_horizon"];
 const OF_EFFECT: [&str; 6] = ["estimate", "standard_error", "lower", "upper", "p_value", "unavailable"];

@@ -38,7 +38,7 @@ pub fn page(results: &Value) -> String {
                 div .soft { "phase " (count(results, "/phase")) ", epoch " (count(results, "/epoch")) ", as of " (moment(results)) }
                 div class={ "advice " (advice_class(results)) } { (advice(results)) }
                 @for (at, line) in health(results).iter().enumerate() {
-                    div .alarm[at == 0 && yes(results, "/srm/mismatch")] { (line) }
+                    div .alarm[at == 0 && yes(results, "/srm_sequential/mismatch")] { (line) }
                 }
                 @for metric in list(results, "/metrics") { (of_metric(metric, results)) }
                 p .soft { (promise(results)) }
@@ -85,7 +85,7 @@ fn of_metric(metric: &Value, results: &Value) -> Markup {
         div .wide { table {
             tr {
                 th { "variation" } th { "units" } th { "value" } th { "lift" } th { (format!("{confidence:.4}").trim_end_matches('0').trim_end_matches('.')) " % interval" }
-                th { "relative" } th { "its interval" } th { "p-value" } th { "verdict" }
+                th { "relative" } th { "its interval" } th { "p-value" } th { "chance to win" } th { "verdict" }
             }
             @for arm in list(metric, "/arms") {
                 tr {
@@ -100,8 +100,9 @@ fn of_metric(metric: &Value, results: &Value) -> Markup {
                         td { (share) }
                         td { (interval) }
                         td { (number(absolute, "/p_value").map_or("–".to_owned(), |p| format!("{p:.4}"))) }
+                        td { (number(arm, "/bayesian/chance_to_beat_control").map_or("–".to_owned(), |chance| format!("{:.1} %", chance * 100.0))) }
                     } @else {
-                        @for _ in 0..5 { td { "–" } }
+                        @for _ in 0..6 { td { "–" } }
                     }
                     td class=(class(arm)) { (verdict(arm, metric)) }
                 }

@@ -220,10 +220,18 @@ fn at_the_planned_end(metric: &Value, results: &Value) -> Vec<String> {
 
 /// What must be in order before a number is believed, a line each.
 fn health(results: &Value) -> Vec<String> {
-    let p = number(results, "/srm/p_value");
-    let split = match (results.pointer("/srm/mismatch").and_then(Value::as_bool), p) {
-        (Some(true), Some(p)) => format!("SAMPLE RATIO MISMATCH (p = {p:.2e}): do not read on, find the cause first"),
-        (Some(false), Some(p)) => format!("sample ratio in order (p = {p:.3})"),
+    let (watched, once) = (
+        number(results, "/srm_sequential/p_value"),
+        number(results, "/srm/p_value"),
+    );
+    let split = match (watched, once) {
+        (Some(p), _) if yes(results, "/srm_sequential/mismatch") => {
+            format!("SAMPLE RATIO MISMATCH (p = {p:.2e}): do not read on, find the cause first")
+        }
+        (Some(_), Some(p)) if yes(results, "/srm/mismatch") => format!(
+            "sample ratio looks off at this look (χ² p = {p:.2e}), and not yet by the test that allows for many looks: watch it"
+        ),
+        (Some(_), Some(p)) => format!("sample ratio in order (χ² p = {p:.3})"),
         _ => "too few units for a verdict on the sample ratio".to_owned(),
     };
     let mut lines = vec![
@@ -284,7 +292,7 @@ pub(super) mod tests {
         early["missing"] = json!({ "units": 40, "conversions": 4 });
         json!({
             "experiment_id": "checkout", "phase": 1, "epoch": 1, "as_of_ms": 1_795_392_000_000_i64, "complete": true, "planned_end_reached": false,
-            "method": "sequential", "correction": "bonferroni", "comparisons": 2, "srm": { "status": "tested", "mismatch": true, "p_value": 1e-9 },
+            "method": "sequential", "correction": "bonferroni", "comparisons": 2, "srm": { "status": "tested", "mismatch": true, "p_value": 1e-9 }, "srm_sequential": { "status": "tested", "mismatch": true, "p_value": 1e-7 },
             "guidance": { "advice": "fix_the_data", "variation_id": null, "rule": "sample_ratio_mismatch", "because": "units do not split" },
             "metrics": [
                 metric("click-rate", "proportion", "primary", vec![arm("old", Value::Null, Value::Null), arm("<b>new</b>", lift.clone(), json!("better"))]),
