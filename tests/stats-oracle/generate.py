@@ -14,6 +14,7 @@ import effect_posterior
 import effects
 import group_sequential
 import lifts
+import multiple
 import planning
 import rates
 import sequential_srm
@@ -39,6 +40,7 @@ def main():
         ("lifts", lifts.table),
         ("effects", effects.table),
         ("group_sequential", group_sequential.table),
+        ("multiple", multiple.table),
         ("srm", planning.srm_table),
         ("power", planning.power_table),
         ("sequential_srm", sequential_srm.table),

@@ -60,6 +60,7 @@ pub use effects::fixed_horizon::FixedHorizon;
 pub use effects::group_sequential::{GroupSequential, Look};
 pub use effects::inference::{Form, Inference, NullValue, Procedure, infer, infer_at, test_against};
 pub use effects::minimum_data::{ArmData, Gate, MinimumData, Shortfall};
+pub use effects::multiple::{Adjusted, Correction, Member, adjusted_p_values, infer_family};
 pub use effects::non_inferiority::{Margin, NonInferiority, non_inferiority};
 pub use effects::region::Region;
 pub use effects::welch::{EffectInterval, compare};

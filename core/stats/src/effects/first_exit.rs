@@ -182,4 +182,15 @@ mod tests {
             assert!((bound - 1.644_853_6).abs() < 3e-7, "{bound}");
         }
     }
+
+    /// Exits far rarer than any that is planned, two looks: the second bound by mpmath to 20 digits, as the root of the double
+    /// integral.
+    #[test]
+    fn rare_exits() {
+        let second = |first_fraction: f64, leaving: [f64; 2], symmetric: bool| {
+            bounds(&[first_fraction, 1.0], &leaving, symmetric).unwrap()[1]
+        };
+        assert!((second(0.5, [1e-60, 1e-50], true) - 14.933_337_534_788_489).abs() < 3e-13);
+        assert!((second(0.25, [1e-80, 1e-40], false) - 13.310_921_371_425_17).abs() < 3e-13);
+    }
 }
