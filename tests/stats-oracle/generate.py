@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import beta
+import design
 import distributions
 import effect_posterior
 import effects
@@ -47,6 +48,8 @@ def main():
         ("beta", beta.table),
         ("rates", rates.table),
         ("effect_posterior", effect_posterior.table),
+        ("design", design.design_table),
+        ("days_left", design.days_table),
     ):
         rows = table(worst)
         write(folder / f"{name}.json", rows)

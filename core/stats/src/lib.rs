@@ -72,4 +72,8 @@ pub use health::sequential_sample_ratio::{
     SEQUENTIAL_SRM_P_THRESHOLD, SRM_CONCENTRATIONS, SequentialSrm, SrmWatch, sequential_sample_ratio,
     sequential_sample_ratio_with,
 };
+pub use planning::design::{Baseline, Design, Looks, PlannedSize};
+pub use planning::power::{Plan, SampleSize};
+pub use planning::remaining::{ArmProgress, LONGEST_FORECAST_DAYS, Remaining, ShownInterval, Target, days_left};
+pub use planning::traffic::{TimeNeeded, time_needed};
 pub use unavailable::Unavailable;

@@ -1,3 +1,7 @@
-//! Before the first unit: how many units, and so how many days.
+//! How many units, and so how many days: before the first unit ([`power`] for two arms in absolute terms, [`design`] for whole
+//! experiments in relative ones), and while it runs ([`remaining`]).
 
+pub mod design;
 pub mod power;
+pub mod remaining;
+pub mod traffic;

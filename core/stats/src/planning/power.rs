@@ -89,18 +89,9 @@ impl Plan {
         let ratio = needed / effect;
         let control = self.variance_per_control_unit() * ratio * ratio;
         let treatment = control * self.treatment_per_control;
-        let whole = |units: f64| {
-            // A relative 1e-12 off the ceiling, so that an exact integer does not become the next through rounding.
-            let units = (units * (1.0 - 1e-12)).ceil().max(2.0);
-            if units < 9e18 {
-                Ok(units as u64)
-            } else {
-                Err(Unavailable::Overflow)
-            }
-        };
         Ok(SampleSize {
-            control: whole(control)?,
-            treatment: whole(treatment)?,
+            control: whole_units(control)?,
+            treatment: whole_units(treatment)?,
         })
     }
 
@@ -116,31 +107,50 @@ impl Plan {
         Ok(needed * (self.variance_per_control_unit() / control_units as f64).sqrt())
     }
 
-    /// The effect in standard errors at which the two-sided test has this power, by bisection: power increases with
-    /// the effect, from α at none, and the one-sided answer z(1 − α/2) + z(power) bounds it from above.
+    /// The effect in standard errors at which the two-sided test has this power.
     fn detectable_errors(&self, power: f64) -> Result<f64, Unavailable> {
         self.check()?;
         if !(power > self.alpha && power < 1.0) {
             return Err(Unavailable::OutOfDomain);
         }
-        let z = normal_upper_quantile(self.alpha / 2.0)?;
-        let (mut low, mut high) = (0.0, z + normal_upper_quantile(1.0 - power)?.max(0.0) + 1.0);
-        // Bisection to the last bit: 1,100 halvings would exhaust any f64, some 60 do.
-        for _ in 0..200 {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                break;
-            }
-            if two_sided_power(middle, z) < power {
-                low = middle
-            } else {
-                high = middle
-            }
-        }
-        Ok(0.5 * (low + high))
+        detectable_errors(normal_upper_quantile(self.alpha / 2.0)?, power)
     }
 }
 
-fn two_sided_power(errors: f64, z: f64) -> f64 {
-    normal_upper_tail(z - errors) + normal_upper_tail(z + errors)
+/// The power of a two-sided test that refuses beyond this critical value, for an effect of so many standard errors.
+pub(crate) fn two_sided_power(errors: f64, critical: f64) -> f64 {
+    normal_upper_tail(critical - errors) + normal_upper_tail(critical + errors)
+}
+
+/// The effect in standard errors at which such a test has this power, by bisection: power increases with the effect, from the
+/// test's level at none, and the one-sided answer critical + z(power) bounds it from above. 0 when the level is above the power.
+///
+/// # Errors
+/// [`Unavailable::OutOfDomain`] unless 0 < `power` < 1.
+pub(crate) fn detectable_errors(critical: f64, power: f64) -> Result<f64, Unavailable> {
+    let (mut low, mut high) = (0.0, critical + normal_upper_quantile(1.0 - power)?.max(0.0) + 1.0);
+    // Bisection to the last bit: 1,100 halvings would exhaust any f64, some 60 do.
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if two_sided_power(middle, critical) < power {
+            low = middle
+        } else {
+            high = middle
+        }
+    }
+    Ok(0.5 * (low + high))
+}
+
+/// Whole units, rounded up, but at least two; a relative 1e-12 off the ceiling, so that an exact integer does not become the next
+/// through rounding.
+pub(crate) fn whole_units(units: f64) -> Result<u64, Unavailable> {
+    let units = (units * (1.0 - 1e-12)).ceil().max(2.0);
+    if units < 9e18 {
+        Ok(units as u64)
+    } else {
+        Err(Unavailable::Overflow)
+    }
 }
