@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 
+import bandits
 import beta
 import design
 import distributions
@@ -50,6 +51,7 @@ def main():
         ("effect_posterior", effect_posterior.table),
         ("design", design.design_table),
         ("days_left", design.days_table),
+        ("bandits", bandits.table),
     ):
         rows = table(worst)
         write(folder / f"{name}.json", rows)

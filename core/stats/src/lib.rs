@@ -7,7 +7,8 @@
 //! 2. [`health`]: did the traffic split as the weights say? Look at this before anything else;
 //! 3. [`effects`]: treatment against control, absolute and relative, with intervals and p-values;
 //! 4. [`bayes`]: what to believe of an effect, given a prior;
-//! 5. [`planning`]: how many units, and so how many days, an experiment needs.
+//! 5. [`planning`]: how many units, and so how many days, an experiment needs;
+//! 6. [`bandit`]: weights that follow what was learned, and lifts over epochs of such weights.
 //!
 //! [`distributions`] holds what they are computed with.
 //!
@@ -39,6 +40,7 @@
 )]
 
 pub mod arms;
+pub mod bandit;
 pub mod bayes;
 pub mod distributions;
 pub mod effects;
@@ -49,6 +51,10 @@ mod unavailable;
 pub use arms::estimate::{ArmEstimate, adjust_by_pre_period};
 pub use arms::metric::{Headline, MetricKind};
 pub use arms::moments::{CupedMoments, MICROS, Moments, RatioMoments};
+pub use bandit::best_arm::{BestArm, MOST_ARMS, best_arm};
+pub use bandit::over_epochs::{OverEpochs, over_epochs};
+pub use bandit::posterior::{NormalArm, Posteriors};
+pub use bandit::weights::{BanditPolicy, BanditUpdate, basis_points, update_weights};
 pub use bayes::effect::{Better, EffectPosterior, EffectPrior, EffectScale, ExpectedLoss, effect_posterior};
 pub use bayes::rates::{Conversions, Credible, RatePosterior, RatePrior, compare_rates, relative_lift_density};
 pub use effects::alpha_spending::Spending;

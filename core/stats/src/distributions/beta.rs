@@ -167,7 +167,9 @@ impl Beta {
         self.mirrored().quantile(tail).map(|place| place.q)
     }
 
-    fn mirrored(&self) -> Self {
+    /// The distribution of 1 − X.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
         Self { a: self.b, b: self.a }
     }
 
