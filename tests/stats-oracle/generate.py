@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 
+import arms
 import bandits
 import beta
 import design
@@ -40,6 +41,7 @@ def main():
     for name, table in (
         ("distributions", distributions.table),
         ("lifts", lifts.table),
+        ("arms", arms.table),
         ("effects", effects.table),
         ("group_sequential", group_sequential.table),
         ("multiple", multiple.table),

@@ -2,7 +2,7 @@
 //!
 //! The path of a number, one folder a step:
 //!
-//! 1. [`arms`]: exact integer sums of one arm, merged and retracted without loss, and the arm's mean or ratio with the
+//! 1. [`arms`]: exact integer sums of one arm, merged and retracted without loss, and the arm's mean, ratio or quantile with the
 //!    variance of its estimator;
 //! 2. [`health`]: did the traffic split as the weights say? Look at this before anything else;
 //! 3. [`effects`]: treatment against control, absolute and relative, with intervals and p-values;
@@ -48,9 +48,13 @@ pub mod health;
 pub mod planning;
 mod unavailable;
 
-pub use arms::estimate::{ArmEstimate, adjust_by_pre_period};
+pub use arms::cuped::{PrePeriodAdjusted, adjust_by_pre_period};
+pub use arms::cuped_ratio::adjust_ratio_by_pre_period;
+pub use arms::estimate::ArmEstimate;
 pub use arms::metric::{Headline, MetricKind};
-pub use arms::moments::{CupedMoments, MICROS, Moments, RatioMoments};
+pub use arms::moments::{CupedMoments, CupedRatioMoments, MICROS, Moments, RatioMoments};
+pub use arms::quantile::Quantile;
+pub use arms::winsorise::{Cap, CapOver};
 pub use bandit::best_arm::{BestArm, MOST_ARMS, best_arm};
 pub use bandit::over_epochs::{OverEpochs, over_epochs};
 pub use bandit::posterior::{NormalArm, Posteriors};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Unavailable {
     /// An arm has no unit, so it has not even a mean.
     NoUnits,
-    /// An arm has fewer than two units, so its variance is unknown.
+    /// An arm has fewer than two units (of a quantile: fewer than its interval needs), so its variance is unknown.
     TooFewUnits,
     /// Every unit of both arms has the same value: the standard error is zero and no interval or test means anything.
     ZeroVariance,
@@ -34,7 +34,7 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoUnits => "an arm has no units yet",
-            Self::TooFewUnits => "an arm has fewer than two units, so its variance is unknown",
+            Self::TooFewUnits => "an arm has too few units for its variance to be known",
             Self::ZeroVariance => "all units of both arms have the same value, so there is nothing to test",
             Self::ZeroControlMean => "the control's mean is zero, so there is no relative lift; read the absolute lift",
             Self::ZeroDenominator => "the metric's denominator sums to zero in an arm",

@@ -78,7 +78,13 @@ impl Moments {
         })
     }
 
-    /// `n` units of which `conversions` have the value 1 and the others 0.
+    /// `n` units of which `conversions` have the value 1 and the others 0: every proportion.
+    ///
+    /// * Conversion: `conversions` units had an event in their window.
+    /// * Retention, such as "came back on day 7": `n` counts only the units whose window has ended by now, `conversions` those of
+    ///   them with an event in it. Units still under way would count as lost.
+    /// * Step k of an ordered funnel, over all exposed units: `conversions` did steps 1 to k one after the other. This is the
+    ///   figure to test; for the passage from one step to the next see [`RatioMoments::from_step`].
     ///
     /// # Errors
     /// [`Unavailable::Inconsistent`] when there are more conversions than units.
@@ -142,6 +148,35 @@ impl RatioMoments {
             sum_den: d,
             sum_den_sq: square(d)?,
             sum_cross: y.checked_mul(d).ok_or(Unavailable::Overflow)?,
+        })
+    }
+
+    /// The passage from one step of an ordered funnel to the next: of `n` units `before` reached the earlier step and `after` of
+    /// these the later one, as the ratio of the two 0/1 values, `after`/`before`. Its variance by the delta method is the
+    /// binomial one of the `before` units (times n/(n − 1)).
+    ///
+    /// Who reaches the earlier step may itself depend on the arm, so that a difference here says where units are lost, and not
+    /// that the later step got better or worse: the test of an experiment is the step over all units,
+    /// [`Moments::from_conversions`].
+    ///
+    /// # Errors
+    /// [`Unavailable::Inconsistent`] unless `after` ≤ `before` ≤ `n`.
+    pub fn from_step(n: u64, before: u64, after: u64) -> Result<Self, Unavailable> {
+        if after > before {
+            return Err(Unavailable::Inconsistent);
+        }
+        let (reached, passed) = (
+            Moments::from_conversions(n, before)?,
+            Moments::from_conversions(n, after)?,
+        );
+        Ok(Self {
+            n,
+            sum: passed.sum,
+            sum_sq: passed.sum_sq,
+            sum_den: reached.sum,
+            sum_den_sq: reached.sum_sq,
+            // Who passed had also reached.
+            sum_cross: passed.sum_sq,
         })
     }
 
@@ -220,3 +255,109 @@ impl CupedMoments {
 }
 
 merge_by_field!(CupedMoments, sum, sum_sq, sum_pre, sum_pre_sq, sum_cross);
+
+/// Sums of a numerator y and a denominator d of each unit and of the same two before the experiment, x and e (zero where the unit
+/// had none): variance reduction by CUPED for ratio metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CupedRatioMoments {
+    /// Units of the arm.
+    pub n: u64,
+    /// Σy, the numerator, micro-units.
+    pub sum: i128,
+    /// Σy².
+    pub sum_sq: i128,
+    /// Σd, the denominator, micro-units.
+    pub sum_den: i128,
+    /// Σd².
+    pub sum_den_sq: i128,
+    /// Σyd.
+    pub sum_cross: i128,
+    /// Σx, the numerator in the pre-period, micro-units.
+    pub sum_pre: i128,
+    /// Σx².
+    pub sum_pre_sq: i128,
+    /// Σe, the denominator in the pre-period, micro-units.
+    pub sum_pre_den: i128,
+    /// Σe².
+    pub sum_pre_den_sq: i128,
+    /// Σxe.
+    pub sum_pre_cross: i128,
+    /// Σyx.
+    pub sum_num_pre: i128,
+    /// Σye.
+    pub sum_num_pre_den: i128,
+    /// Σdx.
+    pub sum_den_pre: i128,
+    /// Σde.
+    pub sum_den_pre_den: i128,
+}
+
+impl CupedRatioMoments {
+    /// One unit with this (numerator, denominator) in the experiment and in the pre-period, in micro-units.
+    ///
+    /// # Errors
+    /// [`Unavailable::Overflow`] when a product leaves `i128` (never for values that fit `i64`).
+    pub fn from_unit<V: Into<i128>>(value: (V, V), pre: (V, V)) -> Result<Self, Unavailable> {
+        let (y, d, x, e) = (value.0.into(), value.1.into(), pre.0.into(), pre.1.into());
+        let times = |left: i128, right: i128| left.checked_mul(right).ok_or(Unavailable::Overflow);
+        Ok(Self {
+            n: 1,
+            sum: y,
+            sum_sq: square(y)?,
+            sum_den: d,
+            sum_den_sq: square(d)?,
+            sum_cross: times(y, d)?,
+            sum_pre: x,
+            sum_pre_sq: square(x)?,
+            sum_pre_den: e,
+            sum_pre_den_sq: square(e)?,
+            sum_pre_cross: times(x, e)?,
+            sum_num_pre: times(y, x)?,
+            sum_num_pre_den: times(y, e)?,
+            sum_den_pre: times(d, x)?,
+            sum_den_pre_den: times(d, e)?,
+        })
+    }
+
+    /// Numerator and denominator in the experiment alone.
+    pub fn value(&self) -> RatioMoments {
+        RatioMoments {
+            n: self.n,
+            sum: self.sum,
+            sum_sq: self.sum_sq,
+            sum_den: self.sum_den,
+            sum_den_sq: self.sum_den_sq,
+            sum_cross: self.sum_cross,
+        }
+    }
+
+    /// Numerator and denominator in the pre-period alone.
+    pub fn pre_period(&self) -> RatioMoments {
+        RatioMoments {
+            n: self.n,
+            sum: self.sum_pre,
+            sum_sq: self.sum_pre_sq,
+            sum_den: self.sum_pre_den,
+            sum_den_sq: self.sum_pre_den_sq,
+            sum_cross: self.sum_pre_cross,
+        }
+    }
+}
+
+merge_by_field!(
+    CupedRatioMoments,
+    sum,
+    sum_sq,
+    sum_den,
+    sum_den_sq,
+    sum_cross,
+    sum_pre,
+    sum_pre_sq,
+    sum_pre_den,
+    sum_pre_den_sq,
+    sum_pre_cross,
+    sum_num_pre,
+    sum_num_pre_den,
+    sum_den_pre,
+    sum_den_pre_den
+);
