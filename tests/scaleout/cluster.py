@@ -30,6 +30,7 @@ class Node:
         self.log_path = self.directory / "log"
         self.process: subprocess.Popen | None = None
         self.connection = Connection(self.port)
+        self.asked = time.monotonic()
         # Engines that this node is not given.
         self.without: tuple[str, ...] = ()
         # Of a node in another network namespace: where it listens, and what its command begins with.
@@ -95,6 +96,10 @@ class Node:
         if body is not None and not isinstance(body, bytes):
             headers.setdefault("Content-Type", "application/json")
             body = json.dumps(body).encode()
+        # The server closes what is idle for a while: ask on a new connection then, as any client does.
+        if time.monotonic() - self.asked > 5:
+            self.connection.close()
+        self.asked = time.monotonic()
         return self.connection.request(method, path, body, headers)
 
     def api(self, method: str, path: str, body=None) -> Answer:

@@ -57,6 +57,8 @@ fn analysis(planned: &evenhand_manage::definition::Analysis) -> Analysis {
         planned_units: planned.planned_units,
         correction: match planned.correction {
             ManagedCorrection::Bonferroni => Correction::Bonferroni,
+            ManagedCorrection::Holm => Correction::Holm,
+            ManagedCorrection::BenjaminiHochberg => Correction::BenjaminiHochberg,
             ManagedCorrection::None => Correction::None,
         },
     }

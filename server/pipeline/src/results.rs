@@ -2,6 +2,7 @@
 
 mod bayesian;
 mod effect;
+mod family;
 mod guidance;
 mod metric;
 mod verdict;
@@ -17,12 +18,13 @@ pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
 pub use verdict::Verdict;
 
 use effect::Judge;
+use family::Family;
 use metric::Frame;
 
 use crate::{
     Pipeline, StoreError,
     analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture},
-    catalog::{Catalog, CatalogExperiment, Correction, Method, Role},
+    catalog::{Catalog, CatalogExperiment, CatalogMetric, Correction, Method, Role},
     ingest::KeyKind,
     process::{aggregate::Standing, now_ms},
 };
@@ -208,9 +210,10 @@ pub fn summarise(
         .filter(|m| m.reading.role == Role::Primary)
         .count();
     let comparisons = primaries.saturating_mul(treatments.len()).max(1);
-    let corrected = match analysis.correction {
-        Correction::Bonferroni => Confidence::from_alpha(nominal.alpha() / comparisons as f64).unwrap_or(nominal),
-        Correction::None => nominal,
+    let family = Family {
+        correction: analysis.correction,
+        nominal,
+        size: comparisons,
     };
     let weights = experiment.weights(epoch);
     let frame = Frame {
@@ -219,23 +222,23 @@ pub fn summarise(
         weights: &weights,
         planned_end_reached,
     };
-    let metrics: Vec<MetricResults> = experiment
-        .metrics
-        .iter()
-        .map(|metric| {
+    let read = |of_primaries: Confidence| -> Vec<MetricResults> {
+        let one = |metric: &CatalogMetric| {
             let judge = Judge {
                 method: analysis.method,
-                confidence: if metric.reading.role == Role::Primary {
-                    corrected
-                } else {
-                    nominal
+                confidence: match metric.reading.role {
+                    Role::Primary => of_primaries,
+                    Role::Secondary | Role::Guardrail => nominal,
                 },
                 nominal,
                 planned_units: analysis.planned_units,
             };
             metric::summarise(metric, &frame, &shown, &judge)
-        })
-        .collect();
+        };
+        experiment.metrics.iter().map(one).collect()
+    };
+    let mut metrics = read(family.confidence(|| read(nominal)));
+    family.settle(&mut metrics);
     let srm = sample_ratio(&arms).ok();
     let by_epoch = units_by_epoch(experiment, aggregates, &epochs, query.key_kind);
     let srm_sequential = sequential_sample_ratio(by_epoch.iter().map(Vec::as_slice)).ok();

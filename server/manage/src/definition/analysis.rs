@@ -21,6 +21,10 @@ pub enum Correction {
     /// Each comparison of a primary metric gets its share of the error. Controls the chance of any false finding.
     #[default]
     Bonferroni,
+    /// Holm's steps: the same promise, never less powerful. Intervals are Bonferroni's.
+    Holm,
+    /// Benjamini and Hochberg: bounds the expected share of false findings among the findings instead.
+    BenjaminiHochberg,
     /// Nothing.
     None,
 }

@@ -22,6 +22,10 @@ pub enum Correction {
     /// Each comparison gets an equal share of α.
     #[default]
     Bonferroni,
+    /// Holm's steps.
+    Holm,
+    /// The false discovery rate, by Benjamini and Hochberg.
+    BenjaminiHochberg,
     /// Nothing.
     None,
 }

@@ -74,6 +74,8 @@ pub struct ArmResults {
     pub adjusted_lift: Option<ShownLift>,
     /// What is to be believed of the relative effect under a proper prior.
     pub bayesian: Option<Posterior>,
+    /// The p-value of the deciding lift in the light of all comparisons of primary metrics; None where nothing is corrected.
+    pub adjusted_p_value: Option<f64>,
     /// What may be said of it: by the adjusted lift where there is one. None for control.
     pub verdict: Option<Verdict>,
     /// Units and conversions that it lacks before an interval is shown; none: it has enough.
@@ -162,6 +164,7 @@ pub(super) fn summarise(
             fixed_horizon: against.fixed_horizon,
             adjusted_lift: against.adjusted_lift,
             bayesian: against.bayesian,
+            adjusted_p_value: None,
             verdict: against.verdict,
             missing: lacks.get(at).copied().flatten(),
         }

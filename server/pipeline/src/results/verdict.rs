@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Of a primary or secondary metric, from its interval.
-fn of_interval(lift: &ShownLift, reading: &Reading) -> Verdict {
+pub(super) fn of_interval(lift: &ShownLift, reading: &Reading) -> Verdict {
     let (absolute, relative) = (&lift.absolute, &lift.relative);
     let (Some(significant), Some(estimate)) = (absolute.significant, absolute.estimate) else {
         return Verdict::TooEarly;

@@ -11,13 +11,14 @@ const OF_METRIC: [(&str, &str); 4] = [
     ("role", "/role"),
     ("confidence", "/confidence"),
 ];
-const OF_ARM: [(&str, &str); 9] = [
+const OF_ARM: [(&str, &str); 10] = [
     ("variation", "/variation_id"),
     ("units", "/units"),
     ("sum_micros", "/sum_micros"),
     ("value", "/estimate/value"),
     ("unit_variance", "/estimate/unit_variance"),
     ("verdict", "/verdict"),
+    ("adjusted_p_value", "/adjusted_p_value"),
     ("chance_to_beat_control", "/bayesian/chance_to_beat_control"),
     ("expected_loss_ship", "/bayesian/expected_loss_ship"),
     ("expected_loss_keep", "/bayesian/expected_loss_keep"),

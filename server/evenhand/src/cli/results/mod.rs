@@ -182,10 +182,16 @@ fn verdict(arm: &Value, metric: &Value) -> String {
 /// What the method promises, in a sentence.
 fn promise(results: &Value) -> String {
     let comparisons = count(results, "/comparisons");
-    let shared = if text(results, "/correction") == "bonferroni" && comparisons > 1 {
-        format!(" α of primary metrics is shared by {comparisons} comparisons.")
-    } else {
-        String::new()
+    let shared = match text(results, "/correction") {
+        _ if comparisons <= 1 => String::new(),
+        "bonferroni" => format!(" α of primary metrics is shared by {comparisons} comparisons."),
+        "holm" => format!(" Verdicts on primary metrics allow for {comparisons} comparisons (Holm)."),
+        "benjamini_hochberg" => {
+            format!(
+                " Verdicts on primary metrics bound the share of false ones in {comparisons} comparisons (Benjamini–Hochberg)."
+            )
+        }
+        _ => format!(" Nothing allows for the {comparisons} comparisons of primary metrics."),
     };
     let words = match text(results, "/method") {
         "sequential" => "Intervals and p-values are anytime-valid: true however often you look, and whenever you stop.",
