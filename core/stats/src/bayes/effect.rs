@@ -171,7 +171,7 @@ pub fn effect_posterior(
 
 /// E max(Z + z, 0) = φ(z) + zΦ(z) of a standard normal Z.
 fn mean_above_zero(z: f64) -> f64 {
-    let density = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+    let density = libm::exp(-0.5 * z * z) / (2.0 * PI).sqrt();
     (density + z * normal_upper_tail(-z)).max(0.0)
 }
 
@@ -203,7 +203,7 @@ impl EffectPosterior {
     pub fn density(&self, places: usize) -> Vec<(f64, f64)> {
         equidistant(-4.0, 4.0, places)
             .map(|z| {
-                let height = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+                let height = libm::exp(-0.5 * z * z) / (2.0 * PI).sqrt();
                 (
                     self.mean + z * self.standard_deviation,
                     height / self.standard_deviation,

@@ -86,7 +86,7 @@ impl Scene {
 
     /// ln f_C + ln f_T at the peak, as densities of y.
     fn log_height(&self) -> f64 {
-        self.c.log_density(self.at_c) + self.t.log_density(self.at_t) + self.at_c.q.ln() - self.at_t.q.ln()
+        self.c.log_density(self.at_c) + self.t.log_density(self.at_t) + libm::log(self.at_c.q) - libm::log(self.at_t.q)
     }
 
     fn view(&self, u: f64) -> View {
@@ -94,10 +94,10 @@ impl Scene {
         let place = self.at_c.moved(u);
         let curve = self.at_c.curve(u);
         // p(u) − p(0), and with it the change of ln p, ln(1 − p) and ln(1 − ρp), none as a difference of large numbers.
-        let risen = self.at_c.p * u.exp_m1() * place.q;
+        let risen = self.at_c.p * libm::expm1(u) * place.q;
         let log_p = self.at_c.q * u - curve;
         let log_q = -self.at_c.p * u - curve;
-        let log_qt = (-self.rho * risen / self.at_t.q).max(-1.0).ln_1p();
+        let log_qt = libm::log1p((-self.rho * risen / self.at_t.q).max(-1.0));
         let moved_t = if self.rho == 1.0 { u } else { log_p - log_qt };
         let place_t = self.at_t.moved(moved_t);
         let slope_c = self.slope_c - nc * risen;
@@ -172,7 +172,7 @@ impl March {
             let views = self.points.map(|(x, _)| scene.view(u + half * (x + 1.0)));
             let densities = views
                 .each_ref()
-                .map(|view| if t_spent { 0.0 } else { view.log_t.exp() });
+                .map(|view| if t_spent { 0.0 } else { libm::exp(view.log_t) });
             let cdfs = self.along(&densities, cdf, half);
             let mut spans = [0.0; POINTS];
             for ((span, view), cdf) in spans.iter_mut().zip(&views).zip(cdfs) {
@@ -183,7 +183,7 @@ impl March {
             let (mut cdf_step, mut mean_step) = (0.0, 0.0);
             for (index, ((view, (_, weight)), density)) in views.iter().zip(self.points).zip(densities).enumerate() {
                 let at = |values: &[f64; POINTS]| values.get(index).copied().unwrap_or(0.0);
-                let of_c = weight * half * view.log_c.exp();
+                let of_c = weight * half * libm::exp(view.log_c);
                 part.below += of_c * at(&cdfs);
                 part.density += of_c * density / view.place.q;
                 part.shortfall += of_c * at(&means);
@@ -203,7 +203,7 @@ impl March {
             }
             u += width;
         }
-        let height = log_height.exp();
+        let height = libm::exp(log_height);
         Compared {
             below: (found.below * height).min(1.0),
             density: found.density * height,

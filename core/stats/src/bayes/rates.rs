@@ -125,7 +125,7 @@ pub fn compare_rates(
             upper: beta.upper_quantile(tail)?,
         })
     };
-    let lift = |log_ratio: f64| log_ratio.exp_m1();
+    let lift = libm::expm1;
     Ok(RatePosterior {
         control: rate(c)?,
         treatment: rate(t)?,
@@ -157,8 +157,8 @@ pub fn relative_lift_density(
     let high = -log_ratio_quantile(&march, t, c, TAIL)?;
     let density = |log_ratio: f64| {
         (
-            log_ratio.exp_m1(),
-            ratio_below(&march, c, t, log_ratio).density * (-log_ratio).exp(),
+            libm::expm1(log_ratio),
+            ratio_below(&march, c, t, log_ratio).density * libm::exp(-log_ratio),
         )
     };
     Ok(equidistant(low, high, places).map(density).collect())
@@ -201,9 +201,9 @@ fn chances(march: &March, c: Beta, t: Beta) -> RatePosterior {
 /// P(T/C < e^v) and its density by v. The march wants a factor of at most 1, so for v > 0 the variables change places.
 fn ratio_below(march: &March, c: Beta, t: Beta, v: f64) -> Compared {
     if v <= 0.0 {
-        return march.compare(c, t, v.exp());
+        return march.compare(c, t, libm::exp(v));
     }
-    let turned = march.compare(t, c, (-v).exp());
+    let turned = march.compare(t, c, libm::exp(-v));
     Compared {
         below: 1.0 - turned.below,
         ..turned
@@ -214,7 +214,7 @@ fn ratio_below(march: &March, c: Beta, t: Beta, v: f64) -> Compared {
 fn log_ratio_quantile(march: &March, c: Beta, t: Beta, tail: f64) -> Result<f64, Unavailable> {
     let target = -normal_upper_quantile(tail)?;
     let spread = (c.b() / (c.a() + c.b()) / c.a() + t.b() / (t.a() + t.b()) / t.a()).sqrt();
-    let mut v = (t.mean() / c.mean()).ln() + target * spread;
+    let mut v = libm::log(t.mean() / c.mean()) + target * spread;
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
     for _ in 0..200 {
         let found = ratio_below(march, c, t, v);
@@ -225,7 +225,7 @@ fn log_ratio_quantile(march: &March, c: Beta, t: Beta, tail: f64) -> Result<f64,
         }
         let step = normal_upper_quantile(found.below).ok().map(|z| {
             let z = -z;
-            let slope = found.density / ((-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt());
+            let slope = found.density / (libm::exp(-0.5 * z * z) / (2.0 * std::f64::consts::PI).sqrt());
             (target - z) / slope
         });
         v = match step {

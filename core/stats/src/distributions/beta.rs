@@ -55,7 +55,7 @@ impl Place {
         if u > 0.0 {
             return self.mirrored().moved(-u).mirrored();
         }
-        let odds = self.p * u.exp();
+        let odds = self.p * libm::exp(u);
         Self {
             p: odds / (self.q + odds),
             q: self.q / (self.q + odds),
@@ -71,9 +71,9 @@ impl Place {
         if u.abs() > 0.02 {
             return if u > 300.0 {
                 // e^u would overflow further on; 1 − p is nothing beside it.
-                p.ln() + u - p * u
+                libm::log(p) + u - p * u
             } else {
-                (p * u.exp_m1()).ln_1p() - p * u
+                libm::log1p(p * libm::expm1(u)) - p * u
             };
         }
         let (v, skew) = (p * q, q - p);
@@ -126,7 +126,7 @@ impl Beta {
         if !(x > 0.0 && x < 1.0) {
             return 0.0;
         }
-        (self.log_density(Place::new(x)) - x.ln() - (-x).ln_1p()).exp()
+        libm::exp(self.log_density(Place::new(x)) - libm::log(x) - libm::log1p(-x))
     }
 
     /// P(X > x); 1 below 0 and 0 above 1. NaN for NaN.
@@ -189,7 +189,7 @@ impl Beta {
         let n = self.a + self.b;
         let slope = self.slope(place);
         let (np, nq) = (n * place.p, n * place.q);
-        0.5 * (self.a / n * self.b / (2.0 * PI)).ln()
+        0.5 * libm::log(self.a / n * self.b / (2.0 * PI))
             - (stirling_remainder(self.a) + stirling_remainder(self.b) - stirling_remainder(n))
             - np * divergence((slope / np).max(-1.0))
             - nq * divergence((-slope / nq).max(-1.0))
@@ -200,9 +200,10 @@ impl Beta {
         if self.slope(place) > 0.0 {
             // Below the mean: the other tail has the digits.
             let mirrored = self.mirrored();
-            return 1.0 - (mirrored.log_density(place.mirrored()).exp() * mirrored.outwards(place.mirrored())).min(1.0);
+            return 1.0
+                - (libm::exp(mirrored.log_density(place.mirrored())) * mirrored.outwards(place.mirrored())).min(1.0);
         }
-        self.log_density(place).exp() * self.outwards(place)
+        libm::exp(self.log_density(place)) * self.outwards(place)
     }
 
     /// P(X > place) over the density of logit X there: the integral of the module's text.
@@ -213,7 +214,7 @@ impl Beta {
         for _ in 0..200 {
             let here = place.moved(u);
             let width = panel_width(slope - n * (here.p - place.p), n * here.p * here.q);
-            let part = panel(u, width, |u| (slope * u - n * place.curve(u)).exp());
+            let part = panel(u, width, |u| libm::exp(slope * u - n * place.curve(u)));
             sum += part;
             if part <= sum * 1e-17 {
                 break;
@@ -242,14 +243,14 @@ impl Beta {
             let above_mean = self.slope(place) <= 0.0;
             let (log_tail, hazard_inverse) = if above_mean {
                 let outwards = self.outwards(place);
-                (self.log_density(place) + outwards.ln(), outwards)
+                (self.log_density(place) + libm::log(outwards), outwards)
             } else {
                 let tail = self.beyond(place);
-                (tail.ln(), tail / self.log_density(place).exp())
+                (libm::log(tail), tail / libm::exp(self.log_density(place)))
             };
-            let excess = log_tail - tail.ln();
+            let excess = log_tail - libm::log(tail);
             let step = excess * hazard_inverse;
-            let room = (place.q / NEAREST).ln();
+            let room = libm::log(place.q / NEAREST);
             if step >= room && room < 1.0 {
                 return Ok(Place { p: 1.0, q: 0.0 });
             }

@@ -5,7 +5,7 @@
 /// d²/2 − d³/6 + d⁴/12 − …, since the two parts cancel there.
 pub fn divergence(d: f64) -> f64 {
     if d.abs() > 0.05 {
-        return if d <= -1.0 { 1.0 } else { (1.0 + d) * d.ln_1p() - d };
+        return if d <= -1.0 { 1.0 } else { (1.0 + d) * libm::log1p(d) - d };
     }
     let (mut power, mut sum, mut k) = (d * d, 0.0, 2.0);
     while k < 20.0 {

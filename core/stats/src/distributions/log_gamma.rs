@@ -8,7 +8,7 @@
 pub fn stirling_remainder(x: f64) -> f64 {
     let (mut at, mut below) = (x, 0.0);
     while at < 10.0 {
-        below += (at + 0.5) * (1.0 / at).ln_1p() - 1.0;
+        below += (at + 0.5) * libm::log1p(1.0 / at) - 1.0;
         at += 1.0;
     }
     let r = 1.0 / (at * at);

@@ -130,10 +130,10 @@ pub fn sequential_sample_ratio_with<'a>(
         .fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = mixture
         .iter()
-        .map(|learned| (learned.log_bayes_factor - highest).exp())
+        .map(|learned| libm::exp(learned.log_bayes_factor - highest))
         .sum();
-    let log_bayes_factor = highest + (sum / mixture.len() as f64).ln();
-    let p_value = (-log_bayes_factor).exp().min(1.0);
+    let log_bayes_factor = highest + libm::log(sum / mixture.len() as f64);
+    let p_value = libm::exp(-log_bayes_factor).min(1.0);
     Ok(SequentialSrm::Tested {
         units,
         log_bayes_factor,
@@ -239,7 +239,7 @@ impl Learned {
         }
         let concentration = spread / known_spread;
         let total = concentration + epoch.units as f64;
-        let mut log_factor = 0.5 * (epoch.units as f64 / concentration).ln_1p() + stirling_remainder(concentration)
+        let mut log_factor = 0.5 * libm::log1p(epoch.units as f64 / concentration) + stirling_remainder(concentration)
             - stirling_remainder(total);
         for (arm, (ratio, tilt)) in epoch.arms.iter().zip(&priors) {
             let prior = concentration * arm.share * ratio;
@@ -250,7 +250,7 @@ impl Learned {
             };
             log_factor += total * arm.share * divergence(learned.tilt) - concentration * arm.share * divergence(*tilt);
             log_factor += stirling_remainder(learned.posterior) - stirling_remainder(prior);
-            log_factor -= 0.5 * (arm.observed / prior).ln_1p();
+            log_factor -= 0.5 * libm::log1p(arm.observed / prior);
             if self.arms.len() <= arm.place {
                 self.arms.resize(arm.place.saturating_add(1), None);
             }
