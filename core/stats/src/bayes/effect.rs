@@ -147,7 +147,7 @@ pub fn effect_posterior(
     };
     let standard_error = spread?.standard_error;
     let prior = prior.on(scale, control.value)?;
-    let both = standard_error.hypot(prior.standard_deviation);
+    let both = libm::hypot(standard_error, prior.standard_deviation);
     let (data_share, prior_share) = (prior.standard_deviation / both, standard_error / both);
     let mean = estimate * data_share * data_share + prior.mean * prior_share * prior_share;
     let standard_deviation = standard_error * data_share;

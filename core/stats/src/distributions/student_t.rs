@@ -164,7 +164,7 @@ impl StudentT {
     fn central(&self, t: f64) -> f64 {
         let nu = self.degrees_of_freedom;
         let a = 0.5 * nu;
-        let sine = t / t.hypot(nu.sqrt());
+        let sine = t / libm::hypot(t, nu.sqrt());
         let front = sine * (a * self.ln_x(t)).exp() * gamma_half_step(a) / PI.sqrt();
         front * hypergeometric(a + 0.5, 1.5, sine * sine)
     }
@@ -177,7 +177,7 @@ impl StudentT {
         if nu >= 40.0 && ln_x > -0.35 {
             return large_a_tail(a, ln_x);
         }
-        let sine = if t.is_finite() { t / t.hypot(nu.sqrt()) } else { 1.0 };
+        let sine = if t.is_finite() { t / libm::hypot(t, nu.sqrt()) } else { 1.0 };
         let front = (a * ln_x).exp() * sine * gamma_half_step(a) / (PI.sqrt() * nu);
         front * hypergeometric(a + 0.5, a + 1.0, ln_x.exp())
     }
