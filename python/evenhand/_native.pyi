@@ -15,6 +15,8 @@ __all__ = [
     "Session",
     "__version__",
     "_panic_for_tests",
+    "_stats",
+    "_stats_sums",
     "bucket",
     "verify_override",
 ]
@@ -193,3 +195,9 @@ class Session(Evaluator):
     def _before_fork(self) -> None: ...
     def _after_fork_in_parent(self) -> None: ...
     def _after_fork_in_child(self, entropy: bytes) -> None: ...
+
+def _stats(question: str) -> str: ...
+
+_Column: TypeAlias = tuple[str, str, bytes]
+
+def _stats_sums(first: _Column, second: _Column | None = None) -> tuple[int, int, int, int, int, int]: ...

@@ -16,6 +16,7 @@ mod loaded;
 mod locking;
 mod override_token;
 mod session;
+mod stats;
 mod telemetry;
 mod tracking;
 mod units;
@@ -41,6 +42,10 @@ mod _native {
     use super::override_token::{OverrideResult, verify_override};
     #[pymodule_export]
     use super::session::Session;
+    #[pymodule_export]
+    use super::stats::_stats;
+    #[pymodule_export]
+    use super::stats::columns::_stats_sums;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -21,6 +21,7 @@ from evenhand import (
     MemoryStickyStore,
     StickyRecord,
     StickyStore,
+    stats,
 )
 from typing_extensions import assert_type
 
@@ -89,6 +90,25 @@ async def asynchronous() -> None:
     client(OwnStore(), {})
 
 
+def statistics() -> None:
+    control = stats.Arm.from_conversions(5_000, 500)
+    treatment = stats.Arm.from_values([1.0, 2, Decimal("0.5")])
+    assert_type(treatment.value, "float | None")
+    lift = stats.compare(control, treatment, stats.GroupSequential([0.5]), minimum_data=None)
+    assert_type(lift.absolute.lower, "float | None")
+    assert_type(lift.relative.significant, "bool | None")
+    assert_type(lift.relative.reason, "stats.Reason | None")
+    posterior = stats.effect_posterior(control, treatment, prior=stats.EffectPrior(scale="absolute"))
+    assert_type(posterior.chance_to_beat_control("lower"), "float | None")
+    assert_type(stats.compare_rates(stats.Conversions(9, 1), stats.Conversions(9, 2)).chance_higher, float)
+    assert_type(stats.sample_ratio(stats.Epoch([5, 5], [1, 1])).mismatch, "bool | None")
+    assert_type(stats.Plan.for_rate(0.05).sample_size(0.01).days(100), int)
+    try:
+        stats.Arm.from_sums(3, Decimal("1.5"), 2.25)
+    except stats.StatsError as error:
+        assert_type(error.code, str)
+
+
 def wrong(one: Client, many: AsyncClient, decision: Decision) -> None:
     one.decide(5, {})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     one.decide("checkout", "user-42")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -101,5 +121,9 @@ def wrong(one: Client, many: AsyncClient, decision: Decision) -> None:
     Client("https://flags.example.com", "key", sticky_store=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Engine("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     decision.reason = "SPLIT"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    stats.Arm.from_conversions("5", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    stats.Arm.from_values(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    stats.FixedHorizon(alternative="up")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    stats.compare(5, 6)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with many:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportGeneralTypeIssues]
         pass
