@@ -177,7 +177,11 @@ impl StudentT {
         if nu >= 40.0 && ln_x > -0.35 {
             return large_a_tail(a, ln_x);
         }
-        let sine = if t.is_finite() { t / libm::hypot(t, nu.sqrt()) } else { 1.0 };
+        let sine = if t.is_finite() {
+            t / libm::hypot(t, nu.sqrt())
+        } else {
+            1.0
+        };
         let front = (a * ln_x).exp() * sine * gamma_half_step(a) / (PI.sqrt() * nu);
         front * hypergeometric(a + 0.5, a + 1.0, ln_x.exp())
     }
