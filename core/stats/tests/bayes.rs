@@ -135,7 +135,7 @@ fn degenerate_rates() {
 
 /// Figures of GrowthBook's engine (gbstats at commit 8f1db445) for 5,000 units with 500 and 560 conversions and the prior N(0, 0.3²)
 /// on the relative lift: mean 0.114592, standard deviation 0.063684, chance 0.964022, risks 0.115503 and 0.0009105. It takes
-/// p(1 − p) where we take p(1 − p)·n/(n − 1), which shows in the fifth digit.
+/// p(1 − p) where we take p(1 − p)·n/(n − 1), which shows in the fourth digit of a tail.
 #[test]
 fn as_another_engine_says() {
     let (control, treatment) = (arm(5_000, 500), arm(5_000, 560));
