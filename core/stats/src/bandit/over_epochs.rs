@@ -13,9 +13,9 @@
 //!
 //! Its error is not quite normal, though, when the weights depend on the past, for then the variance does. The *batched* test is
 //! free of that: Σ √(Nₑ/N)·zₑ is standard normal without an effect, whatever chose the weights, as each term is so given the past
-//! (Zhang, Janson, Murphy, "Inference for Batched Bandits", NeurIPS 2020: their BOLS estimator, there
-//! with equal weights). zₑ is the normal
-//! score of Welch's t of the epoch, z with P(Z > z) = P(T > t), which keeps the level where an arm had few units in an epoch.
+//! (Zhang, Janson, Murphy, "Inference for Batched Bandits", NeurIPS 2020: their BOLS estimator, there with equal weights). zₑ is
+//! the normal score of Welch's t of the epoch, z with P(Z > z) = P(T > t), which is nearer to the level where an arm had few
+//! units in an epoch.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Sample-ratio mismatch, watched as units arrive: a test that stays true however often it is looked at.
 //!
 //! Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022: their sequential test of
-//! multinomial hypotheses. The expected split θ stands
-//! against a Dirichlet mixture of all other splits; the ratio of the two likelihoods of the counts s,
+//! multinomial hypotheses. The expected split θ stands against a Dirichlet mixture of all other splits; the ratio of the two
+//! likelihoods of the counts s,
 //!
 //! O = B(α + s)/B(α) / Π θᵢ^sᵢ, B(α) = Π Γ(αᵢ)/Γ(Σ αᵢ),
 //!
