@@ -16,6 +16,8 @@ __all__ = [
     "__version__",
     "_panic_for_tests",
     "_stats",
+    "_stats_cap",
+    "_stats_quantile",
     "_stats_sums",
     "bucket",
     "verify_override",
@@ -200,4 +202,8 @@ def _stats(question: str) -> str: ...
 
 _Column: TypeAlias = tuple[str, str, bytes]
 
-def _stats_sums(first: _Column, second: _Column | None = None) -> tuple[int, int, int, int, int, int]: ...
+def _stats_sums(
+    first: _Column, second: _Column | None = None, cap: int | None = None
+) -> tuple[int, int, int, int, int, int]: ...
+def _stats_quantile(column: _Column, millionths: int) -> str: ...
+def _stats_cap(columns: Sequence[_Column], millionths: int, nonzero: bool) -> str: ...

@@ -45,7 +45,7 @@ mod _native {
     #[pymodule_export]
     use super::stats::_stats;
     #[pymodule_export]
-    use super::stats::columns::_stats_sums;
+    use super::stats::columns::{_stats_cap, _stats_quantile, _stats_sums};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -9,14 +9,33 @@
 
 Arms come from `Arm.from_…` and `adjust_by_pre_period`; look at `sample_ratio` first; `compare` and `non_inferiority` judge by
 `AnytimeValid` (the default), `FixedHorizon` or `GroupSequential`; `effect_posterior` and `compare_rates` say what to believe;
-`Plan` says how many units it takes.
+`Plan` and `Design` say how many units it takes, `compare_family` judges several metrics together, `best_rate` and
+`update_weights` run a bandit.
 
 **Units.** Values, sums and results are in the metric's own units; inside they are whole micro-units, added up exactly. Only
 names with `micros`, and `PrePeriodSums`, take micro-units. **No NaN.** What does not exist is None, with a `reason` beside
 it (`explain`). Wrong arguments raise `StatsError`. NumPy is not needed, and its arrays and numbers are welcome.
 """
 
-from ._arms import Arm, PrePeriodAdjusted, PrePeriodSums, adjust_by_pre_period
+from ._arms import (
+    Arm,
+    PrePeriodAdjusted,
+    PrePeriodRatioSums,
+    PrePeriodSums,
+    adjust_by_pre_period,
+    adjust_ratio_by_pre_period,
+    percentile_cap,
+)
+from ._bandits import (
+    BanditPolicy,
+    BanditUpdate,
+    BestArm,
+    OverEpochs,
+    best_mean,
+    best_rate,
+    over_epochs,
+    update_weights,
+)
 from ._bayes import (
     Better,
     Conversions,
@@ -32,6 +51,7 @@ from ._bayes import (
     effect_posterior,
     rate_lift_density,
 )
+from ._designs import Design, PlannedSize, Remaining, TimeNeeded, days_left, time_needed
 from ._effects import (
     Effect,
     Gate,
@@ -47,6 +67,7 @@ from ._effects import (
 )
 from ._engine import REASONS, Reason, explain
 from ._errors import StatsError
+from ._families import AdjustedEffect, AdjustedLift, Correction, adjusted_p_values, compare_family
 from ._health import (
     SEQUENTIAL_SRM_P_THRESHOLD,
     SRM_CONCENTRATIONS,
@@ -71,13 +92,20 @@ __all__ = [
     "SEQUENTIAL_SRM_P_THRESHOLD",
     "SRM_CONCENTRATIONS",
     "SRM_P_THRESHOLD",
+    "AdjustedEffect",
+    "AdjustedLift",
     "Alternative",
     "AnytimeValid",
     "Arm",
     "Balance",
+    "BanditPolicy",
+    "BanditUpdate",
+    "BestArm",
     "Better",
     "Conversions",
+    "Correction",
     "Credible",
+    "Design",
     "Effect",
     "EffectPosterior",
     "EffectPrior",
@@ -90,14 +118,18 @@ __all__ = [
     "MinimumData",
     "MultipleExposure",
     "NonInferiority",
+    "OverEpochs",
     "Plan",
+    "PlannedSize",
     "PrePeriodAdjusted",
+    "PrePeriodRatioSums",
     "PrePeriodSums",
     "Procedure",
     "RatePosterior",
     "RatePrior",
     "Reason",
     "Region",
+    "Remaining",
     "SampleRatio",
     "SampleSize",
     "Scale",
@@ -105,19 +137,30 @@ __all__ = [
     "Shortfall",
     "StatsError",
     "Suspect",
+    "TimeNeeded",
     "adjust_by_pre_period",
+    "adjust_ratio_by_pre_period",
+    "adjusted_p_values",
+    "best_mean",
+    "best_rate",
     "compare",
     "compare_against",
+    "compare_family",
     "compare_rates",
+    "days_left",
     "effect_density",
     "effect_posterior",
     "explain",
     "multiple_exposure",
     "non_inferiority",
+    "over_epochs",
+    "percentile_cap",
     "pre_period_balance",
     "rate_lift_density",
     "sample_ratio",
     "sequential_sample_ratio",
     "suspects",
+    "time_needed",
+    "update_weights",
     "welch",
 ]

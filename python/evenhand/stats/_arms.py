@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._native import _stats_sums
-from ._engine import Missing, Reason, ask
+from .._native import _stats_cap, _stats_quantile, _stats_sums
+from ._engine import Missing, Reason, ask, read
 from ._errors import StatsError
 from ._numbers import Exact, Integral, Values, column, finite, integer, micros, settle, whole, wrong
 
@@ -76,8 +76,11 @@ class Arm:
         return _arm({"n": n, "sum": converted * 10**6, "sum_sq": converted * _SQUARE})
 
     @staticmethod
-    def from_values(values: Values) -> Arm:
+    def from_values(values: Values, *, cap: Exact | Integral | None = None) -> Arm:
         """An arm from one value for each unit, in the metric's own units; units without events count as 0.
+
+        What lies above `cap` counts as the cap, which has to be the same for all arms: a few huge values otherwise make the
+        whole variance (`percentile_cap`).
 
         Any sequence of numbers, a NumPy array, a pandas or Polars column. Each value is taken to the nearest micro-unit (a
         millionth; integers exactly), and then added up without any rounding. Refused: NaN, infinities, values beyond
@@ -88,7 +91,10 @@ class Arm:
         >>> arm.total, arm.value
         (0.3, 0.075)
         """
-        n, total, squares, *_ = _stats_sums(column("values", values))
+        bound = None if cap is None else micros("cap", cap)
+        if bound is not None and not -(2**63) <= bound < 2**63:
+            raise wrong(f"`cap` is {cap!r}: it has to be within ±9.2e12")
+        n, total, squares, *_ = _stats_sums(column("values", values), cap=bound)
         return _arm({"n": n, "sum": total, "sum_sq": squares})
 
     @staticmethod
@@ -121,6 +127,47 @@ class Arm:
         0.075
         """
         return _arm({"n": whole("n", n), "sum": integer("sum", sum), "sum_sq": integer("sum_sq", sum_sq)})
+
+    @staticmethod
+    def quantile(values: Values, quantile: Exact = 0.5) -> Arm:
+        """An arm whose value is a quantile of one value for each unit (as `from_values`), such as 0.99; to a millionth.
+
+        The smallest value that at least this share of the units do not exceed (Hyndman and Fan, The American Statistician 50,
+        1996, definition 1); s² from the order-statistic interval (Deng, Knoblich, Lu, KDD 2018, section 4), None while there are
+        fewer units than it needs: 8 for the median, 381 for the 99th percentile.
+
+        >>> from evenhand import stats
+        >>> arm = stats.Arm.quantile(range(1, 101), 0.9)
+        >>> arm.value, round(arm.standard_error, 6)
+        (90.0, 3.0)
+        """
+        share = _millionths(quantile)
+        sent = column("values", values)
+        try:
+            found = read("the values", _stats_quantile(sent, share))
+        except Missing as missing:
+            return Arm(0, None, total=0.0, reason=missing.reason)
+        return Arm(**found)
+
+    @staticmethod
+    def from_step(units: Integral, before: Integral, after: Integral) -> Arm:
+        """The passage from one step of an ordered funnel to the next: of `units`, `before` reached the earlier step, and `after`
+        of these the later one, as the ratio after/before by the delta method.
+
+        Who reaches the earlier step may depend on the arm: it says where units are lost. The test of an experiment is the step
+        over all units, `from_conversions`.
+
+        >>> from evenhand import stats
+        >>> stats.Arm.from_step(units=1_000, before=400, after=100).value
+        0.25
+        """
+        n, reached, passed = whole("units", units), whole("before", before), whole("after", after)
+        if not passed <= reached <= n:
+            raise wrong(
+                f"`after` is {passed}, `before` {reached} and `units` {n}: each step has at most those of the one before"
+            )
+        sums = (passed * 10**6, passed * _SQUARE, reached * 10**6, reached * _SQUARE, passed * _SQUARE)
+        return _ratio((n, *sums))
 
     @staticmethod
     def ratio_from_values(numerators: Values, denominators: Values) -> Arm:
@@ -239,16 +286,92 @@ class PrePeriodSums:
         return Arm.from_micros(self.n, self.sum_pre, self.sum_pre_sq)
 
 
+def percentile_cap(arms: Sequence[Values], quantile: Exact = 0.99, *, nonzero_only: bool = False) -> float | None:
+    """A cap for `Arm.from_values` at a percentile of the units of all arms together (winsorising): one for all arms, or arms of
+    equal distribution would differ. None where no unit counts.
+
+    `nonzero_only` takes the percentile of units other than zero: where fewer units buy than lie above it, that of all is 0.
+
+    >>> from evenhand import stats
+    >>> control, treatment = [0, 1, 2, 3, 400], [0, 2, 2, 5, 6]
+    >>> cap = stats.percentile_cap([control, treatment], 0.9)
+    >>> cap, stats.Arm.from_values(control, cap=cap).total
+    (6.0, 12.0)
+    """
+    share = _millionths(quantile)
+    columns = [column(f"arms[{at}]", values) for at, values in enumerate(arms)]
+    try:
+        bound: int = read("the values", _stats_cap(columns, share, bool(nonzero_only)))
+    except Missing:
+        return None
+    return bound / 10**6
+
+
+@dataclass(frozen=True)
+class PrePeriodRatioSums:
+    """Sums of a ratio's numerator y and denominator d for each unit, and of the same two before the experiment, x and e (0 where
+    the unit had none), in micro-units and square micro-units: what `adjust_ratio_by_pre_period` takes of each arm."""
+
+    n: int
+    sum: int
+    """Σy"""
+    sum_sq: int
+    sum_den: int
+    """Σd"""
+    sum_den_sq: int
+    sum_cross: int
+    """Σyd"""
+    sum_pre: int
+    """Σx"""
+    sum_pre_sq: int
+    sum_pre_den: int
+    """Σe"""
+    sum_pre_den_sq: int
+    sum_pre_cross: int
+    """Σxe"""
+    sum_num_pre: int
+    """Σyx"""
+    sum_num_pre_den: int
+    """Σye"""
+    sum_den_pre: int
+    """Σdx"""
+    sum_den_pre_den: int
+    """Σde"""
+
+    def __post_init__(self) -> None:
+        settle(self, n=whole("n", self.n))
+        for name in list(vars(self)):
+            settle(self, **{name: integer(name, getattr(self, name))})
+
+    @staticmethod
+    def from_values(
+        numerators: Values, denominators: Values, numerators_before: Values, denominators_before: Values
+    ) -> PrePeriodRatioSums:
+        """From four values for each unit, in the metric's own units (as `Arm.from_values`).
+
+        >>> from evenhand import stats
+        >>> stats.PrePeriodRatioSums.from_values([1, 2], [1, 1], [3, 4], [2, 2]).sum_num_pre
+        11000000000000
+        """
+        y, d = column("numerators", numerators), column("denominators", denominators)
+        x, e = column("numerators_before", numerators_before), column("denominators_before", denominators_before)
+        now, before = _stats_sums(y, d), _stats_sums(x, e)
+        crosses = (_stats_sums(left, right)[5] for left in (y, d) for right in (x, e))
+        return PrePeriodRatioSums(*now, *before[1:], *crosses)
+
+
 @dataclass(frozen=True)
 class PrePeriodAdjusted:
-    """Arms after `adjust_by_pre_period`."""
+    """Arms after `adjust_by_pre_period` or `adjust_ratio_by_pre_period`."""
 
     theta: float | None
     """The common slope of value on value before; 0 when the latter never varies, which leaves all as it was."""
+    variance_removed: float | None
+    """The share of the variance that the adjustment removed: 0.4 means that the same precision needs 40 % fewer units."""
     arms: tuple[Arm, ...]
     """The arms in the order given, with adjusted `value` and `unit_variance`."""
     reason: Reason | None = None
-    """Why nothing is adjusted, and `arms` is empty: `no_units` when an arm has none."""
+    """Why nothing is adjusted, and `arms` is empty: `no_units` when an arm has none, `zero_denominator` of a ratio."""
 
 
 def adjust_by_pre_period(arms: Sequence[PrePeriodSums]) -> PrePeriodAdjusted:
@@ -264,13 +387,38 @@ def adjust_by_pre_period(arms: Sequence[PrePeriodSums]) -> PrePeriodAdjusted:
     >>> adjusted.theta, adjusted.arms[1].value
     (1.125, 3.0)
     """
-    sums = [vars(arm) for arm in arms]
+    return _adjusted("cuped", [vars(arm) for arm in arms])
+
+
+def adjust_ratio_by_pre_period(arms: Sequence[PrePeriodRatioSums]) -> PrePeriodAdjusted:
+    """CUPED for a ratio, adjusted by the same ratio before the experiment. Takes all arms at once, for their common slope.
+
+    value = R - θ(R⁰ - R⁰ of all arms), on the linearised values of the delta method (Deng, Knoblich, Lu, KDD 2018, section 3;
+    Deng, Xu, Kohavi, Walker, WSDM 2013, appendix B). Without a ratio before in some arm θ is 0 and nothing is adjusted.
+
+    >>> from evenhand import stats
+    >>> control = stats.PrePeriodRatioSums.from_values([2, 3, 9], [1, 2, 3], [1, 3, 8], [1, 2, 3])
+    >>> treatment = stats.PrePeriodRatioSums.from_values([3, 5, 9], [1, 2, 3], [1, 4, 6], [1, 2, 2])
+    >>> round(stats.adjust_ratio_by_pre_period([control, treatment]).variance_removed, 4)
+    0.5431
+    """
+    return _adjusted("cuped_ratio", [vars(arm) for arm in arms])
+
+
+def _adjusted(question: str, sums: list[dict[str, Any]]) -> PrePeriodAdjusted:
     try:
-        adjusted, data = ask(f"`arms`, {len(sums)} of them, do not agree with any set of units", "cuped", sums)
+        adjusted, data = ask(f"`arms`, {len(sums)} of them, do not agree with any set of units", question, sums)
     except Missing as missing:
-        return PrePeriodAdjusted(None, (), missing.reason)
+        return PrePeriodAdjusted(None, None, (), missing.reason)
     found = (_made(arm, counted) for arm, counted in zip(adjusted["arms"], data, strict=True))
-    return PrePeriodAdjusted(adjusted["theta"], tuple(found))
+    return PrePeriodAdjusted(adjusted["theta"], adjusted["variance_removed"], tuple(found))
+
+
+def _millionths(quantile: Exact) -> int:
+    found = micros("quantile", quantile)
+    if not 0 < found < 10**6:
+        raise wrong(f"`quantile` is {quantile!r}: it has to be above 0 and below 1, such as 0.99")
+    return found
 
 
 def _made(estimate: dict[str, Any], data: dict[str, Any]) -> Arm:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ._arms import Arm
 from ._engine import Reason, ask
 from ._numbers import Number, alpha_of, finite, one_of, settle, whole, within
-from ._procedures import AnytimeValid, Procedure
+from ._procedures import AnytimeValid, Procedure, judge_of
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,6 @@ class Effect:
         """The upper end of the interval, where there is one."""
         return None if self.region is None else self.region.upper
 
-    def _withheld(self, reason: Reason) -> Effect:
-        return self if self.reason is not None else Effect(estimate=self.estimate, reason=reason)
-
 
 @dataclass(frozen=True)
 class Lift:
@@ -130,7 +127,7 @@ class Gate:
     treatment: Shortfall
 
 
-_DEFAULT = MinimumData()
+DEFAULT_MINIMUM = MinimumData()
 
 
 def compare(
@@ -138,7 +135,7 @@ def compare(
     treatment: Arm,
     procedure: Procedure | None = None,
     *,
-    minimum_data: MinimumData | None = _DEFAULT,
+    minimum_data: MinimumData | None = DEFAULT_MINIMUM,
 ) -> Lift:
     """Treatment against control by this procedure (None: `AnytimeValid()`), absolute and relative.
 
@@ -156,12 +153,12 @@ def compare(
     >>> stats.compare(control, stats.Arm.from_conversions(50, 6)).absolute.reason
     'minimum_data'
     """
-    judge = (AnytimeValid() if procedure is None else procedure)._judge()
+    judge = judge_of(procedure)
     if unusable := control.reason or treatment.reason:
         return Lift(Effect(reason=unusable), Effect(reason=unusable))
     lift = _lift(ask("the comparison", "compare", (sent(control), sent(treatment)), judge))
     if minimum_data is not None and not minimum_data.gate(control, treatment).is_open:
-        return Lift(lift.absolute._withheld("minimum_data"), lift.relative._withheld("minimum_data"))
+        return Lift(_withheld(lift.absolute), _withheld(lift.relative))
     return lift
 
 
@@ -172,7 +169,7 @@ def compare_against(
     *,
     scale: Literal["relative", "absolute"] = "absolute",
     procedure: Procedure | None = None,
-    minimum_data: MinimumData | None = _DEFAULT,
+    minimum_data: MinimumData | None = DEFAULT_MINIMUM,
 ) -> Effect:
     """Treatment against control where the value to refuse is `null`, not "no effect": in the metric's units, or as a relative
     effect, where -0.02 is 2 % lower.
@@ -188,13 +185,13 @@ def compare_against(
     """
     value = finite("null", null)
     one_of("scale", scale, ("relative", "absolute"))
-    judge = (AnytimeValid() if procedure is None else procedure)._judge()
+    judge = judge_of(procedure)
     if unusable := control.reason or treatment.reason:
         return Effect(reason=unusable)
     arms = (sent(control), sent(treatment))
-    effect = _effect(ask("the test", "against", arms, judge, {"scale": scale, "value": value}))
+    effect = effect_of(ask("the test", "against", arms, judge, {"scale": scale, "value": value}))
     if minimum_data is not None and not minimum_data.gate(control, treatment).is_open:
-        return effect._withheld("minimum_data")
+        return _withheld(effect)
     return effect
 
 
@@ -240,7 +237,7 @@ def non_inferiority(
     scale: Literal["relative", "absolute"] = "relative",
     better: Literal["higher", "lower"] = "higher",
     procedure: Procedure | None = None,
-    minimum_data: MinimumData | None = _DEFAULT,
+    minimum_data: MinimumData | None = DEFAULT_MINIMUM,
 ) -> NonInferiority:
     """Tests that treatment is less than `margin` worse than control, in the direction in which it counts.
 
@@ -261,17 +258,17 @@ def non_inferiority(
     side: Literal["greater", "less"] = (
         "greater" if one_of("better", better, ("higher", "lower")) == "higher" else "less"
     )
-    judge = replace(AnytimeValid() if procedure is None else procedure, alternative=side)._judge()
+    judge = judge_of(replace(AnytimeValid() if procedure is None else procedure, alternative=side))
     if unusable := control.reason or treatment.reason:
         return NonInferiority(Effect(reason=unusable), None, None)
     answer = ask(
         "the test", "non_inferiority", (sent(control), sent(treatment)), judge, {"scale": scale, "value": size}
     )
     if answer["status"] != "interval":
-        return NonInferiority(_effect(answer), None, None)
-    effect = _effect({"status": "interval", **answer["inference"]})
+        return NonInferiority(effect_of(answer), None, None)
+    effect = effect_of({"status": "interval", **answer["inference"]})
     if minimum_data is not None and not minimum_data.gate(control, treatment).is_open:
-        return NonInferiority(effect._withheld("minimum_data"), None, None)
+        return NonInferiority(_withheld(effect), None, None)
     return NonInferiority(effect, answer["non_inferior"], answer["superior"])
 
 
@@ -280,20 +277,25 @@ def sent(arm: Arm) -> dict[str, Any]:
     return {
         "units": arm.units,
         "total": arm.total or 0.0,
-        "value": arm.value,
+        "value": arm.value or 0.0,
         "unit_variance": arm.unit_variance,
     }
 
 
+def _withheld(effect: Effect) -> Effect:
+    return effect if effect.reason is not None else Effect(estimate=effect.estimate, reason="minimum_data")
+
+
 def _lift(answer: dict[str, Any], alpha: float | None = None) -> Lift:
-    return Lift(_effect(answer["absolute"], alpha), _effect(answer["relative"], alpha))
+    return Lift(effect_of(answer["absolute"], alpha), effect_of(answer["relative"], alpha))
 
 
-def _effect(answer: dict[str, Any], alpha: float | None = None) -> Effect:
+def effect_of(answer: dict[str, Any], alpha: float | None = None) -> Effect:
     figures = {name: figure for name, figure in answer.items() if name != "status"}
     if answer["status"] != "interval":
         return Effect(**figures)
     if alpha is not None:
         lower, upper = figures.pop("lower"), figures.pop("upper")
         return Effect(**figures, region=Region("between", lower, upper), significant=figures["p_value"] < alpha)
-    return Effect(**{**figures, "region": Region(**figures["region"])})
+    region = Region(**figures.pop("region"))
+    return Effect(**figures, region=region)

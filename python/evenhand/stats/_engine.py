@@ -42,7 +42,12 @@ def ask(what: str, question: str, *arguments: object) -> Any:
     Raises `Missing` where the data do not allow an answer, and `StatsError` where the arguments do not.
     """
     asked = arguments[0] if len(arguments) == 1 else arguments
-    answer = json.loads(_stats(json.dumps({question: asked}, allow_nan=False)))
+    return read(what, _stats(json.dumps({question: asked}, allow_nan=False)))
+
+
+def read(what: str, text: str) -> Any:
+    """What stands in an answer, by the same rule."""
+    answer = json.loads(text)
     if "Ok" in answer:
         return answer["Ok"]
     reason: Reason = answer["Err"]

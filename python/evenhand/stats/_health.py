@@ -41,10 +41,6 @@ class Epoch:
                 f"`observed` has {len(self.observed)} arms and `weights` {len(self.weights)}: one figure of each for each arm"
             )
 
-    def _arms(self) -> list[dict[str, int]]:
-        pairs = zip(self.observed, self.weights, strict=True)
-        return [{"observed": observed, "weight": weight} for observed, weight in pairs]
-
 
 @dataclass(frozen=True)
 class SampleRatio:
@@ -212,7 +208,7 @@ def pre_period_balance(metrics: Mapping[str, Sequence[Arm]]) -> list[Balance]:
     [True]
     """
     asked: list[dict[str, Any]] = []
-    places: list[list[int]] = []
+    place: dict[str, list[int]] = {}
     without: list[Balance] = []
     for name, arms in metrics.items():
         if len(arms) < 2:
@@ -226,13 +222,16 @@ def pre_period_balance(metrics: Mapping[str, Sequence[Arm]]) -> list[Balance]:
             asked.append(
                 {"metric": name, "control": sent(control), "treatments": [sent(arms[1 + at]) for at in usable]}
             )
-            places.append(usable)
-    answer = ask("the metrics", "balance", asked)
-    place = {metric["metric"]: usable for metric, usable in zip(asked, places, strict=True)}
-    found = [
-        Balance(**{**made, "treatment": place[made["metric"]][made["treatment"]]}) for made in answer["comparisons"]
-    ]
-    found += [Balance(name, place[name][at], reason=reason) for name, at, reason in answer["not_compared"]]
+            place[name] = usable
+    answer: dict[str, list[Any]] = ask("the metrics", "balance", asked)
+    found: list[Balance] = []
+    for made in answer["comparisons"]:
+        made["treatment"] = place[made["metric"]][made["treatment"]]
+        found.append(Balance(**made))
+    metric: str
+    at: int
+    for metric, at, reason in answer["not_compared"]:
+        found.append(Balance(metric, place[metric][at], reason=reason))
     order = list(metrics)
     return sorted(found + without, key=lambda balance: (order.index(balance.metric), balance.treatment))
 
@@ -244,4 +243,8 @@ def _counts(epoch: Epoch, name: str, most: int) -> None:
 
 
 def _sent(epochs: Sequence[Epoch]) -> list[list[dict[str, int]]]:
-    return [epoch._arms() for epoch in epochs]
+    def arms(epoch: Epoch) -> list[dict[str, int]]:
+        pairs = zip(epoch.observed, epoch.weights, strict=True)
+        return [{"observed": observed, "weight": weight} for observed, weight in pairs]
+
+    return [arms(epoch) for epoch in epochs]

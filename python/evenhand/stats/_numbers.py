@@ -114,16 +114,19 @@ def micros(name: str, value: Exact | Integral, scale: int = 10**6) -> int:
     if isinstance(value, bool):
         raise wrong(f"`{name}` is {value!r}: it has to be a number")
     try:
-        if hasattr(value, "as_integer_ratio"):
-            top, bottom = value.as_integer_ratio()
-        else:
-            top, bottom = operator.index(value), 1
+        ratio: Any = getattr(value, "as_integer_ratio", None)
+        fraction: tuple[int, int] = (_index(value), 1) if ratio is None else ratio()
     except (TypeError, ValueError, OverflowError):
         raise wrong(f"`{name}` is {value!r}: it has to be a finite number in the metric's own units") from None
+    top, bottom = fraction
     quotient, rest = divmod(top * scale, bottom)
     if 2 * rest > bottom or (2 * rest == bottom and quotient % 2):
         quotient += 1
     return integer(name, quotient)
+
+
+def _index(value: Any) -> int:
+    return operator.index(value)
 
 
 def integer(name: str, value: Integral) -> int:

@@ -62,16 +62,8 @@ class AnytimeValid:
         return self._ask(1, "rho_squared")
 
     def _ask(self, units: int, figure: str) -> float:
-        found: float = ask("the sequence", "boundary", self._judge(), units)[figure]
+        found: float = ask("the sequence", "boundary", judge_of(self), units)[figure]
         return found
-
-    def _judge(self) -> dict[str, Any]:
-        return {
-            **_settings(self.confidence, self.alternative),
-            "kind": "anytime_valid",
-            "planned_units": self.planned_units,
-            "rho_squared": self.rho_squared,
-        }
 
 
 @dataclass(frozen=True)
@@ -91,9 +83,6 @@ class FixedHorizon:
 
     def __post_init__(self) -> None:
         _settle_level(self, self.confidence, self.alternative)
-
-    def _judge(self) -> dict[str, Any]:
-        return {**_settings(self.confidence, self.alternative), "kind": "fixed_horizon"}
 
 
 @dataclass(frozen=True)
@@ -152,21 +141,28 @@ class GroupSequential:
         return found
 
     def _ask(self) -> dict[str, Any]:
-        found: dict[str, Any] = ask("the looks", "looks", self._judge())
+        found: dict[str, Any] = ask("the looks", "looks", judge_of(self))
         return found
-
-    def _judge(self) -> dict[str, Any]:
-        return {
-            **_settings(self.confidence, self.alternative),
-            "kind": "group_sequential",
-            "spending": _SPENDINGS[self.spending],
-            "fractions": self.fractions,
-            "is_last": self.is_last,
-        }
 
 
 Procedure: TypeAlias = AnytimeValid | FixedHorizon | GroupSequential
 """A way to judge an effect."""
+
+
+def judge_of(procedure: Procedure | None) -> dict[str, Any]:
+    """The procedure as the engine reads it; None for the default."""
+    chosen = AnytimeValid() if procedure is None else procedure
+    judge: dict[str, Any] = {
+        "confidence": alpha_of(chosen.confidence),
+        "alternative": _ALTERNATIVES[chosen.alternative],
+    }
+    if isinstance(chosen, FixedHorizon):
+        return {**judge, "kind": "fixed_horizon"}
+    if isinstance(chosen, AnytimeValid):
+        tuning = {"planned_units": chosen.planned_units, "rho_squared": chosen.rho_squared}
+        return {**judge, "kind": "anytime_valid", **tuning}
+    looks = {"spending": _SPENDINGS[chosen.spending], "fractions": chosen.fractions, "is_last": chosen.is_last}
+    return {**judge, "kind": "group_sequential", **looks}
 
 
 def _settle_level(procedure: object, confidence: Number, alternative: str) -> None:
@@ -174,7 +170,3 @@ def _settle_level(procedure: object, confidence: Number, alternative: str) -> No
     one_of("alternative", alternative, _ALTERNATIVES)
     alpha_of(confidence, one_sided=alternative != "two-sided")
     settle(procedure, confidence=float(confidence))
-
-
-def _settings(confidence: float, alternative: str) -> dict[str, Any]:
-    return {"confidence": alpha_of(confidence), "alternative": _ALTERNATIVES[alternative]}

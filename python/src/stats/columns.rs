@@ -1,9 +1,11 @@
 //! Per-unit values as memory has them (NumPy arrays, `array.array`), added up exactly.
 
-use evenhand_stats::{CupedMoments, MICROS, Moments};
+use evenhand_stats::{ArmEstimate, Cap, CapOver, CupedMoments, MICROS, Moments, Quantile, Unavailable};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
+use super::questions::json;
 use crate::guard::raising;
 
 pyo3::import_exception!(evenhand.stats._errors, StatsError);
@@ -16,13 +18,14 @@ type Column = (String, String, PyBackedBytes);
 
 type Sums = (u64, i128, i128, i128, i128, i128);
 
-/// (n, Σx, Σx², Σy, Σy², Σxy) in micro-units, of one column or two.
+/// (n, Σx, Σx², Σy, Σy², Σxy) in micro-units, of one column or two; no value above `cap`.
 #[pyfunction]
-#[pyo3(signature = (first, second = None))]
-pub fn _stats_sums(py: Python<'_>, first: Column, second: Option<Column>) -> PyResult<Sums> {
+#[pyo3(signature = (first, second = None, cap = None))]
+pub fn _stats_sums(py: Python<'_>, first: Column, second: Option<Column>, cap: Option<i64>) -> PyResult<Sums> {
     raising(|| {
         let add = || {
-            let x = micros(&first)?;
+            let cap = Cap::at_most(cap.unwrap_or(i64::MAX));
+            let x: Vec<i64> = micros(&first)?.into_iter().map(|value| cap.apply(value)).collect();
             let Some(second) = second else {
                 let sums = Moments::from_values(x).map_err(|reason| Refusal::of("overflow", reason.to_string()))?;
                 return Ok((sums.n, sums.sum, sums.sum_sq, 0, 0, 0));
@@ -51,9 +54,50 @@ pub fn _stats_sums(py: Python<'_>, first: Column, second: Option<Column>) -> PyR
                 sums.sum_cross,
             ))
         };
-        py.detach(add)
-            .map_err(|Refusal { code, message }| StatsError::new_err((code, message)))
+        py.detach(add).map_err(Refusal::raised)
     })
+}
+
+/// The arm of a quantile (in millionths) of a column, or why it has none.
+#[pyfunction]
+pub fn _stats_quantile(py: Python<'_>, column: Column, millionths: u32) -> PyResult<String> {
+    raising(|| {
+        let found = py.detach(|| {
+            let values = sorted(&column)?;
+            Ok(Quantile::from_millionths(millionths).and_then(|at| ArmEstimate::from_sorted(&values, at)))
+        });
+        answer(found)
+    })
+}
+
+/// The micro-units at this percentile (in millionths) of the units of all columns together, or of those other than zero.
+#[pyfunction]
+pub fn _stats_cap(py: Python<'_>, columns: Vec<Column>, millionths: u32, nonzero: bool) -> PyResult<String> {
+    raising(|| {
+        let found = py.detach(|| {
+            let arms = columns.iter().map(sorted).collect::<Result<Vec<_>, _>>()?;
+            let arms: Vec<&[i64]> = arms.iter().map(Vec::as_slice).collect();
+            let over = if nonzero {
+                CapOver::NonZeroUnits
+            } else {
+                CapOver::AllUnits
+            };
+            let cap = |at| Cap::at_percentile(&arms, at, over).map(Cap::upper);
+            Ok(Quantile::from_millionths(millionths).and_then(cap))
+        });
+        answer(found)
+    })
+}
+
+fn sorted(column: &Column) -> Result<Vec<i64>, Refusal> {
+    let mut values = micros(column)?;
+    values.sort_unstable();
+    Ok(values)
+}
+
+fn answer<T: serde::Serialize>(found: Result<Result<T, Unavailable>, Refusal>) -> PyResult<String> {
+    let found = found.map_err(Refusal::raised)?;
+    json(found).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 struct Refusal {
@@ -64,6 +108,10 @@ struct Refusal {
 impl Refusal {
     fn of(code: &'static str, message: String) -> Self {
         Self { code, message }
+    }
+
+    fn raised(self) -> PyErr {
+        StatsError::new_err((self.code, self.message))
     }
 }
 

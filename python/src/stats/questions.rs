@@ -1,12 +1,14 @@
 //! Every question that the statistics engine is asked by Python.
 
-use evenhand_stats::planning::power::{Plan, SampleSize};
 use evenhand_stats::{
-    Alternative, AnytimeValid, ArmData, ArmEstimate, Confidence, Conversions, CupedMoments, Effect, EffectPrior,
-    EffectScale, FixedHorizon, GroupSequential, Look, Margin, MinimumData, Moments, NullValue, PrePeriod, Procedure,
-    RatePrior, RatioMoments, Spending, SrmArm, SrmSlice, Unavailable, adjust_by_pre_period, compare, compare_rates,
-    effect_posterior, infer, multiple_exposure, non_inferiority, pre_period_balance, relative_lift_density,
-    sample_ratio_by_epoch, sequential_sample_ratio_with, suspects, test_against,
+    Alternative, AnytimeValid, ArmData, ArmEstimate, ArmProgress, BanditPolicy, BestArm, Better, Confidence,
+    Conversions, Correction, CupedMoments, CupedRatioMoments, Design, Effect, EffectPrior, EffectScale, FixedHorizon,
+    GroupSequential, Look, Margin, Member, MinimumData, Moments, NullValue, Plan, Posteriors, PrePeriod, Procedure,
+    RatePrior, RatioMoments, SampleSize, ShownInterval, Spending, SrmArm, SrmSlice, Target, Unavailable,
+    adjust_by_pre_period, adjust_ratio_by_pre_period, adjusted_p_values, best_arm, compare, compare_rates, days_left,
+    effect_posterior, infer, infer_family, multiple_exposure, non_inferiority, over_epochs, pre_period_balance,
+    relative_lift_density, sample_ratio_by_epoch, sequential_sample_ratio_with, suspects, test_against, time_needed,
+    update_weights,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +21,13 @@ pub enum Question {
     Arm(Moments),
     RatioArm(RatioMoments),
     Cuped(Vec<CupedMoments>),
+    CupedRatio(Vec<CupedRatioMoments>),
     Welch(Arms, Confidence),
     Compare(Arms, Judge),
     Against(Arms, Judge, NullValue),
     NonInferiority(Arms, Judge, Margin),
+    AdjustedPValues(Vec<Option<f64>>, Correction),
+    Family(Vec<(Arms, Option<Unavailable>)>, Judge, Correction),
     Boundary(Judge, u64),
     Looks(Judge),
     MinimumData(MinimumData, ArmData, ArmData),
@@ -39,6 +44,15 @@ pub enum Question {
     SampleSize(Plan, f64, f64),
     DetectableEffect(Plan, u64, f64),
     Days(SampleSize, u64),
+    DesignSize(Design, f64, f64),
+    DesignLift(Design, u64, f64),
+    DesignPower(Design, f64, u64),
+    TimeNeeded(u64, Vec<u64>),
+    DaysLeft(ArmProgress, ArmProgress, Target, Judge),
+    BestRate(Vec<Conversions>, RatePrior, Better),
+    BestMean(Vec<Option<ArmEstimate>>, Better),
+    UpdateWeights(BestArm, Vec<u64>, BanditPolicy),
+    OverEpochs(Vec<Vec<Option<ArmEstimate>>>, usize, usize),
 }
 
 /// Control and treatment.
@@ -92,6 +106,13 @@ impl Judge {
                 AnytimeValid::new(self.confidence, self.alternative, *planned_units)
             }
             _ => Err(Unavailable::OutOfDomain),
+        }
+    }
+
+    fn shown(&self) -> Result<ShownInterval, Unavailable> {
+        match &self.kind {
+            Kind::FixedHorizon => Ok(ShownInterval::FixedHorizon(self.confidence)),
+            _ => self.anytime_valid().map(ShownInterval::Anytime),
         }
     }
 
@@ -150,6 +171,12 @@ impl Question {
                     .collect();
                 (adjusted, data)
             })),
+            Self::CupedRatio(arms) => json(adjust_ratio_by_pre_period(&arms).map(|adjusted| {
+                let data: Vec<ArmData> = (arms.iter().map(|arm| arm.value().numerator()))
+                    .map(|sums| ArmData::from_moments(&sums))
+                    .collect();
+                (adjusted, data)
+            })),
             Self::Welch(Arms(control, treatment), confidence) => json(Ok(compare(&control, &treatment, confidence))),
             Self::Compare(Arms(control, treatment), judge) => {
                 json((judge.procedure()).map(|procedure| infer(&control, &treatment, procedure.as_ref())))
@@ -162,6 +189,18 @@ impl Question {
                     non_inferiority(&control, &treatment, margin, procedure.as_ref())
                 };
                 json(judge.procedure().map(tested))
+            }
+            Self::AdjustedPValues(p_values, correction) => json(adjusted_p_values(&p_values, correction)),
+            Self::Family(members, judge, correction) => {
+                let members: Vec<Member> = members
+                    .into_iter()
+                    .map(|(Arms(control, treatment), withheld)| Member {
+                        control,
+                        treatment,
+                        withheld,
+                    })
+                    .collect();
+                json((judge.procedure()).and_then(|procedure| infer_family(&members, procedure.as_ref(), correction)))
             }
             Self::Boundary(judge, units) => json(judge.anytime_valid().and_then(|sequence| {
                 Ok(Boundary {
@@ -205,10 +244,25 @@ impl Question {
                 json(plan.minimum_detectable_effect(control_units, power))
             }
             Self::Days(size, units_per_day) => json(size.days(units_per_day)),
+            Self::DesignSize(design, lift, power) => json(design.sample_size(lift, power)),
+            Self::DesignLift(design, units, power) => json(design.detectable_lift(units, power)),
+            Self::DesignPower(design, lift, units) => json(design.power(lift, units)),
+            Self::TimeNeeded(units, by_day) => json(time_needed(units, &by_day)),
+            Self::DaysLeft(control, treatment, target, judge) => {
+                json((judge.shown()).and_then(|interval| days_left(&control, &treatment, target, interval)))
+            }
+            Self::BestRate(arms, prior, better) => {
+                json(Posteriors::of_rates(&arms, &prior).and_then(|posteriors| best_arm(&posteriors, better)))
+            }
+            Self::BestMean(arms, better) => {
+                json(Posteriors::of_means(&arms).and_then(|posteriors| best_arm(&posteriors, better)))
+            }
+            Self::UpdateWeights(best, units, policy) => json(update_weights(&best, &units, &policy)),
+            Self::OverEpochs(epochs, control, treatment) => json(over_epochs(&epochs, control, treatment)),
         }
     }
 }
 
-fn json<T: Serialize>(answer: Result<T, Unavailable>) -> Result<String, serde_json::Error> {
+pub(super) fn json<T: Serialize>(answer: Result<T, Unavailable>) -> Result<String, serde_json::Error> {
     serde_json::to_string(&answer)
 }

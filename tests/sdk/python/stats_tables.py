@@ -17,7 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,214 @@ def lifts() -> str:
             see_arm(distance, arm, expect[side], f"{name}: {side}")
         see_lift(distance, (arms[0], arms[1]), expect, case["alpha"], name)
     return distance.said(2_000)
+
+
+def ratios_before() -> str:
+    distance = Distance(1e-9)
+    for case in table("arms")["cuped_ratios"]:
+        sums = [stats.PrePeriodRatioSums(**{key: int(value) for key, value in arm.items()}) for arm in case["arms"]]
+        adjusted, expect = stats.adjust_ratio_by_pre_period(sums), case["expect"]
+        distance.see(adjusted.theta, expect["theta"], case["name"], max(abs(expect["theta"]), 1e-6))
+        removed = expect["variance_removed"]
+        distance.see(adjusted.variance_removed, removed, case["name"], max(removed, 1e-6))
+        for arm, theirs in zip(adjusted.arms, expect["arms"], strict=True):
+            # What is left of the variance is a difference of larger terms.
+            left = {**theirs, "unit_variance": None}
+            see_arm(
+                distance, arm if arm.unit_variance is None else replace(arm, unit_variance=None), left, case["name"]
+            )
+            if theirs["unit_variance"] is not None:
+                scale = theirs["unit_variance"] / max(1 - removed, 1e-6)
+                distance.see(arm.unit_variance, theirs["unit_variance"], f"{case['name']}: variance", scale)
+    y, d, x, e = ([3, 5, 1.5], [1, 2, 2], [2, 2, 0], [1, 4, 0])
+    rows = stats.PrePeriodRatioSums.from_values(y, d, x, e)
+
+    def cross(left: list[Any], right: list[Any]) -> int:
+        return sum(int(a * 10**6) * int(b * 10**6) for a, b in zip(left, right, strict=True))
+
+    found = (rows.sum_num_pre, rows.sum_num_pre_den, rows.sum_den_pre, rows.sum_den_pre_den, rows.sum_pre_cross)
+    check(found == (cross(y, x), cross(y, e), cross(d, x), cross(d, e), cross(x, e)), "crossed sums", rows)
+    check((rows.sum_cross, rows.sum_pre_den_sq) == (cross(y, d), cross(e, e)), "and the others", rows)
+    return distance.said(300)
+
+
+def quantiles() -> str:
+    """Quantiles, caps and funnel steps. Values of the table that doubles don't hold to a millionth are left to the Rust tests."""
+    distance, caps, tables = Distance(1e-9), 0, table("arms")
+    for case in tables["quantiles"]:
+        if any(abs(value) > 2**50 for value, _ in case["runs"]):
+            continue
+        values = [value / 10**6 for value, count in case["runs"] for _ in range(count)][::-1]
+        for expect in case["expect"]:
+            try:
+                arm = stats.Arm.quantile(values, Fraction(expect["millionths"], 10**6))
+            except stats.StatsError as error:
+                check("smaller unit" in str(error) and max(map(abs, values)) < 0.001, case["name"], error)
+                continue
+            see_arm(distance, arm, expect["arm"], case["name"])
+    for case in tables["caps"]:
+        runs = [[value / 10**6 for value, count in arm for _ in range(count)] for arm in case["arms"]]
+        if any(abs(value) > 2**30 for arm in runs for value in arm):
+            continue
+        for expect in case["expect"]:
+            share, nonzero = Fraction(expect["millionths"], 10**6), expect["over"] == "non_zero_units"
+            cap = stats.percentile_cap(runs, share, nonzero_only=nonzero)
+            if cap is None or expect["upper"] is None:
+                check(cap == expect["upper"], f"{case['name']}: no unit counts", (cap, expect))
+                continue
+            check(round(cap * 10**6) == expect["upper"], f"{case['name']}: cap", (cap, expect))
+            for values, theirs in zip(runs, expect["arms"], strict=True):
+                given = stats.Arm.from_micros(*(int(theirs[name]) for name in ("n", "sum", "sum_sq")))
+                check(stats.Arm.from_values(values, cap=cap) == given, f"{case['name']}: capped", expect)
+                caps += 1
+    for case in tables["steps"]:
+        found = stats.Arm.from_step(case["n"], case["before"], case["after"])
+        see_arm(distance, found, case["arm"], f"step {case}")
+    check(stats.percentile_cap([[0, 0]], nonzero_only=True) is None, "no cap of nothing")
+    check(stats.Arm.quantile([]).reason == "no_units", "no quantile of nothing")
+    return f"{distance.said(1_500)}; {caps} capped arms"
+
+
+def families() -> str:
+    distance, alpha = Distance(1e-12), 0.05
+    words: dict[stats.Correction, str] = {
+        "bonferroni": "bonferroni",
+        "holm": "holm",
+        "benjamini-hochberg": "benjamini_hochberg",
+    }
+    for case in table("multiple"):
+        for correction, name in words.items():
+            for ours, theirs in zip(stats.adjusted_p_values(case["p"], correction), case[name], strict=True):
+                distance.see(ours, theirs, f"{name} of {case}")
+    arm = stats.Arm.from_conversions
+    control, none = arm(5_000, 500), arm(0, 0)
+    pairs = [(control, arm(5_000, count)) for count in (505, 560, 580, 640)] + [(control, none), (control, arm(50, 6))]
+    for procedure in (stats.FixedHorizon(), stats.AnytimeValid()):
+        single = [stats.compare(*pair, procedure) for pair in pairs]
+        for correction in words:
+            family = stats.compare_family(pairs, procedure, correction=correction)
+            p_values = stats.adjusted_p_values([lift.absolute.p_value for lift in single], correction)
+            check([lift.absolute.p_value for lift in family] == p_values, "p-values of the family", family)
+            check([lift.absolute.single for lift in family] == [lift.absolute for lift in single], "each alone", family)
+            reasons = [lift.relative.reason for lift in family]
+            check(reasons == [None] * 4 + ["no_units", "minimum_data"], "those without a verdict", reasons)
+            refused = sum(p is not None and p <= alpha for p in p_values)
+            level = alpha * max(refused, 1) / 6 if correction == "benjamini-hochberg" else alpha / 6
+            # The region is the one of a test at that level by itself.
+            for at, lift in enumerate(family[:4]):
+                region, theirs = lift.absolute.region, lift.absolute.confidence
+                check(theirs == confidence(level), "the level", (theirs, level))
+                assert region is not None and theirs is not None
+                if isinstance(procedure, stats.FixedHorizon):
+                    at_level = stats.compare(*pairs[at], stats.FixedHorizon(theirs)).absolute
+                    distance.see(region.lower, at_level.lower or 0.0, "the region at its level")
+                    distance.see(region.upper, at_level.upper or 0.0, "the region at its level")
+                check(lift.absolute.significant == ((p_values[at] or 0.0) <= alpha), "the verdict", lift)
+    return distance.said(3_000)
+
+
+def bandits() -> str:
+    distance = Distance(2e-9)
+    for kind in ("small_rates", "large_rates"):
+        for case in table("bandits")[kind]:
+            if any(a < 1 or b < 1 or a % 1 or b % 1 for a, b in case["arms"]):
+                continue
+            arms = [stats.Conversions(int(a + b) - 2, int(a) - 1) for a, b in case["arms"]]
+            best = stats.best_rate(arms)
+            for ours, theirs in zip(best.probabilities, case["best"], strict=True):
+                distance.see(ours, theirs, f"best of {case['arms']}", 1.0)
+            for ours, theirs in zip(best.expected_losses, case["losses"], strict=False):
+                distance.see(ours, theirs, f"loss of {case['arms']}", 1.0)
+            # Where lower is better, misses are what conversions are.
+            turned = [stats.Conversions(arm.units, arm.units - arm.conversions) for arm in arms]
+            other = stats.best_rate(turned, better="lower").probabilities
+            for ours, mirrored in zip(other, case["best"], strict=True):
+                distance.see(ours, mirrored, f"lowest of {case['arms']}", 1.0)
+    # Two means: Φ of the difference in standard deviations, the posterior by hand.
+    pair = [stats.Arm(400, 20.0, 900.0), stats.Arm(900, 22.0, 1_600.0)]
+    mean = (400 * 20.0 + 900 * 22.0) / 1_300
+    pooled = (399 * 900.0 + 899 * 1_600.0) / (399 + 899)
+    beliefs_ = []
+    for arm in pair:
+        assert arm.unit_variance is not None and arm.value is not None
+        own = arm.unit_variance / arm.units
+        precision = 1 / pooled + 1 / own
+        beliefs_.append(((mean / pooled + arm.value / own) / precision, 1 / precision))
+    z = (beliefs_[1][0] - beliefs_[0][0]) / math.sqrt(beliefs_[0][1] + beliefs_[1][1])
+    best = stats.best_mean(pair)
+    distance.see(best.probabilities[1], 0.5 * math.erfc(-z / math.sqrt(2)), "two means", 1.0)
+    empty = stats.Arm.from_conversions(0, 0)
+    check(stats.best_mean([empty, empty]).reason == "no_units", "nothing known")
+    check(len(stats.best_mean([*pair, empty]).probabilities) == 3, "an arm without units has the prior")
+    update = stats.update_weights(best, [400, 900], stats.BanditPolicy(floor=500))
+    check(sum(update.weights) == 10_000 and min(update.weights) >= 500, "whole weights", update)
+    share = round(500 + 9_000 * best.probabilities[1])
+    check(abs(update.weights[1] - share) <= 1 and update.winner is None and not update.warming_up, "weights", update)
+    check(stats.update_weights(best, [99, 900]).warming_up, "few units", best)
+    sure = stats.update_weights(best, [400, 900], stats.BanditPolicy(stop_probability=best.probabilities[1]))
+    check(sure.winner == 1, "the stop rule", sure)
+    arm_of = stats.Arm.from_conversions
+    epochs = [[arm_of(500, 50), arm_of(500, 60)], [arm_of(100, 20), arm_of(900, 190)], [arm_of(1, 1), arm_of(10, 1)]]
+    whole = stats.over_epochs(epochs)
+    # Each epoch weighs as its traffic.
+    by_hand = 0.5 * 0.1 + 0.5 * 0.2, 0.5 * 0.12 + 0.5 * 190 / 900
+    check((whole.epochs, whole.units_left_out) == (2, 11), "the third epoch says nothing", whole)
+    assert whole.control is not None and whole.treatment is not None
+    distance.see(whole.control.value, by_hand[0], "control over epochs")
+    distance.see(whole.treatment.value, by_hand[1], "treatment over epochs")
+    error = math.sqrt(0.25 * 0.09 / 499 + 0.25 * 0.16 / 99)
+    distance.see(whole.control.standard_error, error, "its standard error")
+    check(stats.over_epochs([[arm_of(1, 1)] * 2]).reason == "too_few_units", "no epoch")
+    return distance.said(500)
+
+
+def designs() -> str:
+    distance, statuses = Distance(1e-9), set()
+    for case in table("design"):
+        options: dict[str, Any] = {
+            "weights": case["weights"],
+            "metrics": case["metrics"],
+            "alpha": case["alpha"],
+            "looks": "anytime" if case["anytime"] else "once",
+        }
+        design = (
+            stats.Design(case["value"], case["unit_variance"], **options)
+            if case["rate"] is None
+            else stats.Design.for_rate(case["rate"], **options)
+        )
+        size = design.sample_size(case["lift"], case["power"])
+        check(list(size.by_arm) == case["by_arm"] and size.total == sum(case["by_arm"]), "sizes", (size, case))
+        distance.see(size.inflation, case["inflation"], f"inflation of {case}")
+        distance.see(design.power(case["lift"], case["units"]), case["power_at_units"], f"power of {case}")
+        found = design.detectable_lift(case["units"], case["power"])
+        if case["detectable"] is None:
+            check(found is None, "no lift is found", (found, case))
+        else:
+            distance.see(found, case["detectable"], f"lift of {case}")
+    for case in table("days_left"):
+        arms = [stats.Arm(arm["units"], 0.0, arm["unit_variance"]) for arm in case["arms"]]
+        level = confidence(case["alpha"])
+        procedure: stats.AnytimeValid | stats.FixedHorizon = (
+            stats.FixedHorizon(level)
+            if case["planned"] is None
+            else stats.AnytimeValid(level, planned_units=case["planned"])
+        )
+        target: dict[str, Any] = (
+            {"half_width": case["size"]} if case["power"] is None else {"effect": -case["size"], "power": case["power"]}
+        )
+        daily = tuple(arm["units_per_day"] for arm in case["arms"])
+        left = stats.days_left(*arms, daily, **target, procedure=procedure)  # type: ignore[arg-type]
+        statuses.add(left.status)
+        expected = (case["days"], *(case["units"] or ())) if case["units"] else None
+        if expected is None:
+            check(left.status == ("out_of_reach" if case["days"] is None else "reached"), "no days", (left, case))
+        else:
+            check((left.days, left.control_units, left.treatment_units) == expected, "days", (left, case))
+    check(statuses == {"reached", "days", "out_of_reach"}, "every status", statuses)
+    check(stats.time_needed(5, [0, 0]) is None, "no traffic, no time")
+    single, good = stats.Arm.from_conversions(1, 1), stats.Arm.from_conversions(1_000, 100)
+    check(stats.days_left(single, good, (1, 1), effect=1).reason == "too_few_units", "no variance, no days")
+    return distance.said(450)
 
 
 def see_inference(
@@ -402,6 +612,22 @@ def refusals() -> str:
         (lambda: stats.Plan.for_rate(5), "wrong_argument", "`rate` is 5.0"),
         (lambda: stats.Plan(1e300).sample_size(1e-300), "overflow", "the plan"),
         (lambda: stats.SampleSize(1, 1).days(0), "wrong_argument", "`units_per_day` is 0"),
+        (lambda: stats.Arm.quantile([1], 1.0), "wrong_argument", "`quantile` is 1.0"),
+        (lambda: stats.Arm.from_step(10, 5, 6), "wrong_argument", "`after` is 6, `before` 5"),
+        (lambda: stats.Arm.from_values([1], cap=1e13), "wrong_argument", "`cap` is 10000000000000.0"),
+        (lambda: stats.adjusted_p_values([0.1, 2.0]), "wrong_argument", "`p_values[1]` is 2.0"),
+        (lambda: stats.adjusted_p_values([0.1], "x"), "wrong_argument", "`correction` is 'x'"),  # type: ignore[arg-type]
+        (lambda: stats.compare_family([]), "wrong_argument", "`pairs` is empty"),
+        (lambda: stats.best_rate([]), "wrong_argument", "`arms` has 0"),
+        (lambda: stats.BanditPolicy(stop_probability=95), "wrong_argument", "`stop_probability` is 95.0"),
+        (lambda: stats.update_weights(stats.BestArm((0.5, 0.5), (0.0, 0.0)), [1]), "wrong_argument", "`units` has 1"),
+        (lambda: stats.over_epochs([[good]]), "wrong_argument", "`epochs[0]` has 1 arms"),
+        (lambda: stats.over_epochs([[good, good]], 0, 0), "wrong_argument", "two arms"),
+        (lambda: stats.Design.for_rate(5), "wrong_argument", "`value` is 5.0"),
+        (lambda: stats.Design(0.0, 1.0), "wrong_argument", "`value` is 0"),
+        (lambda: stats.Design(1.0, 1.0, [1]), "wrong_argument", "`weights` has 1 arms"),
+        (lambda: stats.Design.for_rate(0.5).sample_size(2.0), "wrong_argument", "`lift` is 2.0"),
+        (lambda: stats.days_left(good, good, (1, 1)), "wrong_argument", "give `effect` or `half_width`"),
         (lambda: stats.explain("x"), "wrong_argument", "`reason` is 'x'"),  # type: ignore[arg-type]
     ]
     for at, (call, code, words) in enumerate(cases):
@@ -529,6 +755,11 @@ def fresh(code: str) -> str:
 
 PROOFS: list[tuple[str, Callable[[], str]]] = [
     ("arms, ratios, CUPED and Welch", lifts),
+    ("ratios adjusted by their pre-period", ratios_before),
+    ("quantiles, caps and funnel steps", quantiles),
+    ("families of tests", families),
+    ("bandits", bandits),
+    ("designs and days left", designs),
     ("fixed and anytime-valid procedures, nulls and margins", inferences),
     ("group-sequential looks", looks),
     ("posteriors of effects and rates", beliefs),

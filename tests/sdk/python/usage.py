@@ -114,7 +114,7 @@ def wrong(one: Client, many: AsyncClient, decision: Decision) -> None:
     one.decide("checkout", "user-42")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     one.evaluate("checkout", {}, type="text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     one.track("purchase", {}, value=[1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    one.flag("checkout")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    one.flag("checkout")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     Client("https://flags.example.com")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Client("https://flags.example.com", "key", audience="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Client("https://flags.example.com", "key", poll_interval_ms="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -125,5 +125,5 @@ def wrong(one: Client, many: AsyncClient, decision: Decision) -> None:
     stats.Arm.from_values(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     stats.FixedHorizon(alternative="up")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     stats.compare(5, 6)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with many:  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportGeneralTypeIssues]
+    with many:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
         pass
