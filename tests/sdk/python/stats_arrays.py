@@ -18,6 +18,7 @@ from evenhand import stats
 from scipy import stats as scipy_stats
 from statsmodels.stats import power as sm_power
 from statsmodels.stats import weightstats
+from statsmodels.stats.multitest import multipletests
 
 FULL = sys.argv[1] == "full"
 DRAWS = 2_000 if FULL else 300
@@ -138,6 +139,32 @@ def against() -> str:
     return f"{DRAWS:,} experiments"
 
 
+def orders() -> str:
+    """Quantiles, caps and corrections."""
+    draw = np.random.default_rng(7)
+    corrections: dict[str, Any] = {"bonferroni": "bonferroni", "holm": "holm", "benjamini-hochberg": "fdr_bh"}
+    for at in range(DRAWS):
+        data = [np.round(draw.lognormal(1.0, 2.0, draw.integers(40, 500)), 6) for _ in range(2)]
+        share = float(draw.integers(1, 1_000)) / 1_000
+        found = stats.Arm.quantile(data[0], share).value
+        near(found, float(np.quantile(data[0], share, method="inverted_cdf")), 1e-15, "quantile")
+        both = np.concatenate(data)
+        cap = stats.percentile_cap(data, share)
+        assert cap is not None
+        near(cap, float(np.quantile(both, share, method="inverted_cdf")), 1e-15, "cap")
+        capped = stats.Arm.from_values(both, cap=cap)
+        theirs = np.minimum(both, cap)
+        near(capped.value, float(theirs.mean()), 1e-12, "capped mean")
+        near(capped.unit_variance, float(theirs.var(ddof=1)), 1e-9, "capped variance", 1e-9)
+        if at % 20:  # statsmodels collects garbage each time
+            continue
+        p_values = draw.uniform(0, 1, draw.integers(1, 20)) ** 3
+        for ours, method in corrections.items():
+            adjusted = np.array(stats.adjusted_p_values(p_values, ours), float)  # type: ignore[arg-type]
+            assert np.allclose(adjusted, multipletests(p_values, method=method)[1], rtol=1e-12, atol=0), method
+    return f"{DRAWS:,} experiments"
+
+
 def counts() -> str:
     draw = np.random.default_rng(5)
     for _ in range(DRAWS):
@@ -185,6 +212,7 @@ PROOFS = [
     ("arrays of every kind", kinds),
     ("a million values", large),
     ("SciPy's, statsmodels' and NumPy's figures of drawn values", against),
+    ("and of drawn quantiles, caps and p-values", orders),
     ("and of drawn counts", counts),
     ("the page's examples", page),
 ]
