@@ -502,6 +502,50 @@ def health() -> str:
     return f"{distance.said(1_300)}; ssrm-test: {loose.said(251)}"
 
 
+def compositions() -> str:
+    """What is made of other answers agrees with them."""
+    distance, arm = Distance(1e-12), stats.Arm.from_conversions
+    whole = [stats.Epoch([52_000, 48_000], [1, 1]), stats.Epoch([9_000, 1_000], [9, 1])]
+    safari = [stats.Epoch([12_000, 8_000], [1, 1]), stats.Epoch([900, 100], [9, 1])]
+    rest = [stats.Epoch([40_000, 40_000], [1, 1]), stats.Epoch([8_100, 900], [9, 1])]
+    parts = {("browser", "Safari"): safari, ("browser", "other"): rest}
+    found = {suspect.value: suspect for suspect in stats.suspects(whole, parts)}
+    for name, own, others in (("Safari", safari, rest), ("other", rest, safari)):
+        one, without = stats.sequential_sample_ratio(*own), stats.sequential_sample_ratio(*others)
+        distance.see(found[name].log_bayes_factor, one.log_bayes_factor or 0.0, f"ln O of {name}")
+        distance.see(found[name].p_value, one.p_value or 0.0, f"p of {name}")
+        distance.see(found[name].adjusted_p_value, min(1.0, 2 * (one.p_value or 0.0)), f"adjusted p of {name}")
+        distance.see(found[name].p_value_without, without.p_value or 0.0, f"p without {name}")
+        check(found[name].units == one.units, "units", found)
+    check((found["Safari"].heals, found["other"].heals) == (True, False), "the culprit", found)
+    arms = [arm(1_000, 100), arm(1_000, 120), arm(1_000, 160)]
+    for balance in stats.pre_period_balance({"bought": arms, "seen": arms}):
+        theirs = stats.welch(arms[0], arms[1 + balance.treatment]).absolute
+        p_value = theirs.p_value or 0.0
+        distance.see(balance.difference, theirs.estimate or 0.0, f"{balance}")
+        distance.see(balance.p_value, p_value, f"{balance}")
+        distance.see(balance.adjusted_p_value, min(1.0, 4 * p_value), f"{balance}")
+        check(balance.imbalanced == (4 * p_value < 0.001), "the verdict", balance)
+    verdicts = [stats.multiple_exposure(1_000, several).verdict for several in (9, 10, 99, 100)]
+    check(verdicts == ["healthy", "warning", "warning", "failure"], "exposures", verdicts)
+    sequence = stats.AnytimeValid(0.9, "greater", planned_units=3_000)
+    effect = stats.compare(arms[0], arms[2], sequence).absolute
+    distance.see(effect.critical_value, sequence.boundary(2_000), "the boundary")
+    same = stats.AnytimeValid(0.9, "greater", rho_squared=sequence.tuning())
+    check(stats.compare(arms[0], arms[2], same).absolute == effect, "ρ² says what planned units say", same)
+    # The likelihood ratio's bound is least, in standard errors, where it was planned.
+    near = [sequence.boundary(units) for units in (2_900, 3_000, 3_100)]
+    check(near[1] == min(near), "the narrowest place", near)
+    plot = stats.rate_lift_density(stats.Conversions(1_000, 100), stats.Conversions(1_000, 120), places=2_001)
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(plot))
+    check(abs(area - (1 - 6e-5)) < 2e-6, "the density's area", area)
+    lower = stats.best_mean([arms[0], arms[1]], better="lower").probabilities
+    higher = stats.best_mean([arms[0], arms[1]]).probabilities
+    distance.see(lower[0], higher[1], "two means, lower is better")
+    distance.see(stats.best_mean([arms[0], arms[0]]).probabilities[0], 0.5, "equal arms")
+    return distance.said(20)
+
+
 def plans() -> str:
     distance = Distance(1e-9)
     for case in table("power"):
@@ -764,6 +808,7 @@ PROOFS: list[tuple[str, Callable[[], str]]] = [
     ("group-sequential looks", looks),
     ("posteriors of effects and rates", beliefs),
     ("sample ratios, at once and watched", health),
+    ("what is made of other answers", compositions),
     ("power and sample size", plans),
     ("every example of the documentation", examples),
     ("wrong arguments are told", refusals),
