@@ -744,15 +744,15 @@ def reasons() -> str:
 
 def sums() -> str:
     """One arm, however its numbers come."""
-    values = [0.1, 0.2, 2.5, 0, 1_000_000.000001, -3, Decimal("0.300000")]
+    values = [0.1, 0.000249, 2.5, 0, 1_000_000.000001, -3, Decimal("0.300000"), 0.2]
     exact = [Decimal(str(value)) for value in values]
     total, squares = sum(exact), sum(value * value for value in exact)
     arms = [
         stats.Arm.from_values(values),
         stats.Arm.from_values(iter(values)),
         stats.Arm.from_values(tuple(values)),
-        stats.Arm.from_sums(7, total, squares),
-        stats.Arm.from_micros(7, int(total * 10**6), int(squares * 10**12)),
+        stats.Arm.from_sums(8, total, squares),
+        stats.Arm.from_micros(8, int(total * 10**6), int(squares * 10**12)),
     ]
     check(all(arm == arms[0] for arm in arms), "five ways, one arm", arms)
     rare = stats.Arm.from_sums(10_000_000, 3.0, 3.0)
