@@ -1,4 +1,4 @@
-//! Measures the log in Kafka against one broker on this machine: `cargo run --release -p evenhand-kafka --example measure [SECONDS
+//! Measures the log in Kafka against one broker on this machine: `cargo run --release -p evenhand-kafka --example measure_log [SECONDS
 //! [SETTING=VALUE …]]`, the settings being librdkafka's.
 
 use std::{
