@@ -29,7 +29,7 @@ DAMAGES = [
     ("kubernetes", "kubernetes/base/disruption.yaml", "maxUnavailable: 1", "maxUnavailable: [1]", "maxUnavailable"),
     ("kubernetes", "kubernetes/overlays/large/kustomization.yaml", "storage, value: 80Gi", "storage, value: 50Gi", "80 %"),
     ("kubernetes", "kubernetes/overlays/large/kustomization.yaml", "path: /spec/maxReplicas, value: 24", "path: /spec/maxReplicass, value: 24", "overlays/large"),
-    ("kubernetes", "kubernetes/overlays/large/evenhand.toml", "partitions = 48", "partitions = 12", "more process nodes than partitions"),
+    ("kubernetes", "kubernetes/overlays/large/evenhand.toml", "partitions = 24", "partitions = 12", "more process nodes than partitions"),
     ("kubernetes", "kubernetes/overlays/small/evenhand.toml", "retention_days = 400", "retention_days = 0", "retention_days"),
     ("kubernetes", "kubernetes/components/monitors/monitors.yaml", "podMetricsEndpoints:", "podMetricEndpoints:", "podMetricEndpoints"),
     ("kubernetes", "kubernetes/components/ingress/ingress.yaml", "path: /v1/,", "path: /,", "opens / to the outside"),

@@ -25,7 +25,7 @@ fn experiment() -> CatalogExperiment {
     let metric = |number: usize| CatalogMetric {
         id: format!("metric-{number}"),
         definition: MetricDefinition::Events(EventMetric {
-            kind: if number % 4 == 0 {
+            kind: if number.is_multiple_of(4) {
                 MetricKind::Proportion
             } else {
                 MetricKind::Sum

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What to show.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ResultsQuery {
     /// The epoch; None: the newest one seen. Epochs have different weights, so they are never pooled.
     pub epoch: Option<u32>,
@@ -40,17 +40,6 @@ pub struct ResultsQuery {
     pub confidence: Option<Confidence>,
     /// The moment of asking (decides whether the planned end has passed); None: this machine's clock.
     pub now_ms: Option<i64>,
-}
-
-impl Default for ResultsQuery {
-    fn default() -> Self {
-        Self {
-            epoch: None,
-            key_kind: None,
-            confidence: None,
-            now_ms: None,
-        }
-    }
 }
 
 /// The results of one phase (one epoch of it).

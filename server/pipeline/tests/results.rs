@@ -115,7 +115,7 @@ fn nothing_is_shown_too_early() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = filled(dir.path(), MetricKind::Sum);
     let with = |change: &dyn Fn(&mut CatalogExperiment), now| {
-        let mut experiment = (*pipeline.catalog()).experiments[0].clone();
+        let mut experiment = pipeline.catalog().experiments[0].clone();
         change(&mut experiment);
         pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();
         support::settle(&pipeline);
@@ -161,7 +161,7 @@ fn corrections_differ_as_they_promise() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = filled(dir.path(), MetricKind::Sum);
     let with = |correction| {
-        let mut experiment = (*pipeline.catalog()).experiments[0].clone();
+        let mut experiment = pipeline.catalog().experiments[0].clone();
         experiment.analysis.correction = correction;
         let mut second = support::event_metric("orders", MetricKind::Count, "purchase");
         second.reading.role = Role::Primary;
@@ -203,7 +203,7 @@ fn advice_names_its_rule() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = filled(dir.path(), MetricKind::Sum);
     let with = |change: &dyn Fn(&mut CatalogExperiment)| {
-        let mut experiment = (*pipeline.catalog()).experiments[0].clone();
+        let mut experiment = pipeline.catalog().experiments[0].clone();
         experiment.metrics[0].reading = Reading {
             role: Role::Primary,
             ..Reading::default()
