@@ -39,6 +39,9 @@ const FILL: Duration = Duration::from_millis(10);
 /// Records and bytes that may wait for Kafka in memory.
 const QUEUE_EVENTS: u32 = 100_000;
 const QUEUE_BYTES: u64 = 128 << 20;
+/// Idle for this long, what has arrived is committed once more: a commit that fell into a rebalance is refused, and where the partition stays
+/// with its owner nothing would ever make it good, so that a lag would be shown that is none.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 /// After a failure everything begins anew from what is committed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -196,6 +199,8 @@ impl Shared {
             epochs: BTreeMap::new(),
             seen_changes: 0,
             positions: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            committed: Instant::now(),
         };
         while !self.stopping() {
             let batch = member.read_batch()?;
@@ -204,6 +209,9 @@ impl Shared {
                 member.waiting.push_back(batch);
             }
             member.settle(if idle { 1 } else { BATCHES })?;
+            if idle && member.waiting.is_empty() {
+                member.commit_again();
+            }
         }
         member.settle(0)
     }
@@ -219,6 +227,10 @@ struct Member<'s> {
     epochs: BTreeMap<i32, u64>,
     seen_changes: u64,
     positions: BTreeMap<i32, i64>,
+    /// Partition → (epoch, next offset) of what has arrived since it was last committed for sure.
+    arrived: BTreeMap<i32, (u64, i64)>,
+    /// When a commit was last asked for.
+    committed: Instant,
 }
 
 impl Member<'_> {
@@ -311,7 +323,35 @@ impl Member<'_> {
         Ok(())
     }
 
-    fn arrived(&self, batch: &Batch, outcome: Outcome) -> Result<(), KafkaError> {
+    /// Makes sure of the last commits, whose answers nobody waited for.
+    fn commit_again(&mut self) {
+        let group = self.consumer.context();
+        self.arrived
+            .retain(|partition, (epoch, _)| group.owns(*partition, *epoch));
+        // Without a broker the call would wait for one, and so would the end of the process.
+        if self.arrived.is_empty() || group.brokers_up() == 0 || self.committed.elapsed() < COMMIT_AGAIN {
+            return;
+        }
+        self.committed = Instant::now();
+        let commits: Vec<_> = self
+            .arrived
+            .iter()
+            .map(|(partition, (_, next))| (*partition, *next, String::new()))
+            .collect();
+        let done = offsets::list(&self.shared.settings.events(), &commits)
+            .map_err(|error| error.to_string())
+            .and_then(|list| {
+                self.consumer
+                    .commit(&list, CommitMode::Sync)
+                    .map_err(|error| error.to_string())
+            });
+        match done {
+            Ok(()) => self.arrived.clear(),
+            Err(error) => tracing::info!(%error, "the re-keying's offsets are not committed yet"),
+        }
+    }
+
+    fn arrived(&mut self, batch: &Batch, outcome: Outcome) -> Result<(), KafkaError> {
         if let Some(fault) = outcome.fault {
             return Err(KafkaError::NotTaken(fault));
         }
@@ -332,6 +372,9 @@ impl Member<'_> {
             if let Err(error) = self.consumer.commit(&list, mode) {
                 tracing::info!(%error, "the re-keying's offsets are not committed yet");
             }
+            self.arrived
+                .extend(batch.upto.iter().map(|(partition, upto)| (*partition, *upto)));
+            self.committed = Instant::now();
         }
         self.shared
             .written
