@@ -8,7 +8,8 @@ use evenhand_core::event::PropertyValue;
 use evenhand_stats::MetricKind;
 use serde::{Deserialize, Serialize};
 
-pub use reading::{Analysis, Better, Correction, Method, Reading, Role};
+pub use evenhand_stats::Better;
+pub use reading::{Analysis, Correction, Method, Reading, Role};
 
 /// All phases of all experiments (and holdouts) that have results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ mod support;
 
 use evenhand_pipeline::{
     Advice, IngestMeta, KeyKind, Pipeline, ResultsQuery, Verdict,
-    catalog::{Better, CatalogExperiment, Correction, Method, Reading, Role},
+    catalog::{Analysis, Better, CatalogExperiment, Correction, Method, Reading, Role},
 };
 use evenhand_stats::{MetricKind, Srm, Unavailable};
 use support::NOW;
@@ -208,6 +208,7 @@ fn advice_names_its_rule() {
             role: Role::Primary,
             ..Reading::default()
         };
+        experiment.analysis = Analysis::default();
         change(&mut experiment);
         pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();
         support::settle(&pipeline);
@@ -221,6 +222,12 @@ fn advice_names_its_rule() {
             shipped.guidance.variation_id.as_deref()
         ),
         (Advice::Ship, "primary_better", Some("treatment"))
+    );
+    // A sequence tuned for a billion units has shown nothing after 400, planned end or not, which proves no absence of an effect.
+    let shy = with(&|experiment| experiment.analysis.planned_units = Some(1_000_000_000));
+    assert_eq!(
+        (shy.guidance.advice, shy.guidance.rule),
+        (Advice::NothingShown, "planned_end_without_effect")
     );
     let worse = with(&|experiment| experiment.metrics[0].reading.better = Better::Lower);
     assert_eq!(

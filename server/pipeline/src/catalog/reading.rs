@@ -1,6 +1,6 @@
 //! How results are read: plans that change no sum, only what is shown of it.
 
-use evenhand_stats::MinimumData;
+use evenhand_stats::{Better, MinimumData};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -67,30 +67,8 @@ pub enum Role {
     Guardrail,
 }
 
-/// Whether more is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Better {
-    /// More is better.
-    #[default]
-    Higher,
-    /// Less is better.
-    Lower,
-}
-
-impl Better {
-    /// 1, or −1 where less is better.
-    #[must_use]
-    pub const fn sign(self) -> f64 {
-        match self {
-            Self::Higher => 1.0,
-            Self::Lower => -1.0,
-        }
-    }
-}
-
 /// How a metric is read.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// What it is to the experiment.
     pub role: Role,
@@ -100,4 +78,15 @@ pub struct Reading {
     pub margin: f64,
     /// What both compared arms must have before an interval or verdict.
     pub minimum: MinimumData,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            role: Role::default(),
+            better: Better::Higher,
+            margin: 0.0,
+            minimum: MinimumData::default(),
+        }
+    }
 }

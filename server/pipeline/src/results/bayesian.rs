@@ -1,10 +1,8 @@
 //! What is to be believed of an effect under a proper prior.
 
-use evenhand_stats::{ArmEstimate, Better as Direction, Confidence, EffectPrior, EffectScale, effect_posterior};
+use evenhand_stats::{ArmEstimate, Better, Confidence, EffectPrior, EffectScale, effect_posterior};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::catalog::Better;
 
 /// The posterior of a relative effect under the prior N(0, 0.3²): no lift is expected, two in three within ±30 %.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
@@ -31,10 +29,6 @@ pub(super) fn posterior(
     better: Better,
     confidence: Confidence,
 ) -> Option<Posterior> {
-    let direction = match better {
-        Better::Higher => Direction::Higher,
-        Better::Lower => Direction::Lower,
-    };
     let found = effect_posterior(
         control,
         treatment,
@@ -43,9 +37,9 @@ pub(super) fn posterior(
         confidence,
     )
     .ok()?;
-    let loss = found.expected_loss(direction);
+    let loss = found.expected_loss(better);
     Some(Posterior {
-        chance_to_beat_control: found.chance_to_beat_control(direction),
+        chance_to_beat_control: found.chance_to_beat_control(better),
         mean: found.mean,
         standard_deviation: found.standard_deviation,
         lower: found.lower,

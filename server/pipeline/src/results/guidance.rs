@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{metric::MetricResults, verdict::Verdict};
-use crate::catalog::Role;
+use crate::catalog::{Better, Role};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -16,8 +16,10 @@ pub enum Advice {
     Ship,
     /// Take the variation away: it does harm.
     Stop,
-    /// Nothing is gained and nothing lost: choose by other reasons.
+    /// Nothing is gained and nothing lost, within the margin: choose by other reasons.
     NoEffect,
+    /// The plan is over and an effect is not shown, which is no proof that there is none: plan more units, or choose by other reasons.
+    NothingShown,
     /// Not known yet.
     KeepRunning,
 }
@@ -63,8 +65,11 @@ impl Situation<'_> {
         let estimate = arm
             .and_then(|arm| arm.decisive())
             .and_then(|lift| lift.absolute.estimate);
-        let sign = primary.map_or(1.0, |metric| metric.better.sign());
-        sign * estimate.unwrap_or(0.0)
+        let gain = estimate.unwrap_or(0.0);
+        match primary.map(|metric| metric.better) {
+            Some(Better::Lower) => -gain,
+            _ => gain,
+        }
     }
 
     /// The first rule that holds, in the order in which they are written.
@@ -159,10 +164,10 @@ impl Situation<'_> {
         }
         if self.planned_end_reached {
             return say(
-                Advice::NoEffect,
+                Advice::NothingShown,
                 None,
                 "planned_end_without_effect",
-                "the planned end is reached, and no primary metric shows an effect".into(),
+                "the planned end is reached and no primary metric shows an effect, which does not prove that there is none".into(),
             );
         }
         say(

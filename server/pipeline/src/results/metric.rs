@@ -35,6 +35,7 @@ pub struct MetricResults {
     /// What it is to the experiment.
     pub role: Role,
     /// Which direction is better.
+    #[schema(value_type = String, example = "higher")]
     pub better: Better,
     /// How much worse it may be and still be as good as control, as a share of control's value.
     pub margin: f64,

@@ -268,6 +268,7 @@ fn advice(results: &Value) -> String {
         "ship" => "ship",
         "stop" => "stop",
         "no_effect" => "no effect",
+        "nothing_shown" => "nothing shown",
         _ => "keep running",
     };
     let variation = text(results, "/guidance/variation_id");
