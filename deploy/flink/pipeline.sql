@@ -98,6 +98,8 @@ CREATE TEMPORARY TABLE unit_values (
   `value` BIGINT,
   pair BIGINT,
   unit_type STRING,
+  exposed_at BIGINT,
+  dimensions STRING,
   PRIMARY KEY (environment, experiment, phase, epoch, metric, unit) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -132,7 +134,8 @@ WHERE definition <> '';
 -- own number, so that an experiment's units are spread over sixteen keys instead of lying on one. (The empty piece of a column makes
 -- a list depend on its row: an independent one would be joined on a single task.)
 CREATE TEMPORARY VIEW phase_names AS
-SELECT p.environment, p.experiment, p.phase, p.unit_type, n.sent, s.spread, JSON_QUERY(p.definition, '$.variations') AS variations
+SELECT p.environment, p.experiment, p.phase, p.unit_type, n.sent, s.spread, JSON_QUERY(p.definition, '$.variations') AS variations,
+  JSON_QUERY(p.definition, '$.dimensions') AS dimensions, JSON_QUERY(p.definition, '$.dimension_paths') AS dimension_paths
 FROM phases AS p
 CROSS JOIN UNNEST(JSON_QUERY(p.definition, '$.names' RETURNING ARRAY<STRING>)) AS n (sent)
 CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15', ',')) AS s (spread);
@@ -140,7 +143,8 @@ CROSS JOIN UNNEST(SPLIT(SUBSTRING(p.experiment, 1, 0) || '0,1,2,3,4,5,6,7,8,9,10
 -- An aggregate of single rows: it keeps what did not change from being taken back and put in again, with all that was joined to it,
 -- whenever anything in a phase's definition changes.
 CREATE TEMPORARY VIEW sent_names AS
-SELECT /*+ STATE_TTL('phase_names' = '0 s') */ environment, experiment, phase, unit_type, sent, spread, MAX(variations) AS variations
+SELECT /*+ STATE_TTL('phase_names' = '0 s') */ environment, experiment, phase, unit_type, sent, spread, MAX(variations) AS variations,
+  MAX(dimensions) AS dimensions, MAX(dimension_paths) AS dimension_paths
 FROM phase_names
 GROUP BY environment, experiment, phase, unit_type, sent, spread;
 
@@ -197,27 +201,42 @@ WHERE place = 1;
 CREATE TEMPORARY VIEW sent_exposures AS
 SELECT
   environment, experiment_id, phase, epoch, variation_id, unit_type, CASE unit_type WHEN 'user_id' THEN user_id ELSE units[unit_type] END AS unit,
-  `time`, event_id, key_kind, overridden
+  `time`, event_id, key_kind, overridden, properties
 FROM counted_events
 WHERE event_name = '$exposure';
 
 -- With real names. A variation that the experiment does not have stays as it is.
-CREATE TEMPORARY VIEW exposures AS
+CREATE TEMPORARY VIEW named_exposures AS
 SELECT /*+ STATE_TTL('n' = '0 s') */
   e.environment, n.experiment, e.phase, e.epoch, e.unit, e.unit_type, e.`time`, e.event_id, e.key_kind, e.overridden,
-  COALESCE(JSON_VALUE(n.variations, '$[''' || REPLACE(REPLACE(e.variation_id, '\', '\\'), '''', '\''') || ''']'), e.variation_id) AS variation
+  COALESCE(JSON_VALUE(n.variations, '$[''' || REPLACE(REPLACE(e.variation_id, '\', '\\'), '''', '\''') || ''']'), e.variation_id) AS variation,
+  e.properties, n.dimensions, JSON_QUERY(n.dimension_paths, '$' RETURNING ARRAY<STRING>) AS paths
 FROM sent_exposures AS e
 JOIN sent_names AS n
   ON e.environment = n.environment AND e.experiment_id = n.sent AND e.phase = n.phase AND e.unit_type = n.unit_type
   AND CAST(ABS(MOD(HASH_CODE(e.unit), 16)) AS STRING) = n.spread;
 
--- A unit in an epoch. `first_seen` is the first exposure written so that the least text is the first by (time, event_id):
--- 15 digits of time, 36 characters of event id, 7 of the kind of key, 3 digits of the unit type's length, unit type, variation.
+-- What results can be cut by: the names of the dimensions, and what the exposure says of each, in a list of its own (empty: nothing). Whoever
+-- reads the results decides what a value is. A phase has at most five.
+CREATE TEMPORARY VIEW exposures AS
+SELECT
+  environment, experiment, phase, epoch, unit, unit_type, `time`, event_id, key_kind, overridden, variation,
+  CASE WHEN dimensions IS NULL THEN '' ELSE '{"names":' || dimensions || ',"values":[' ||
+      CASE WHEN CARDINALITY(paths) >= 1 THEN COALESCE(JSON_QUERY(properties, paths[1] WITH UNCONDITIONAL WRAPPER), '[]') ELSE '[]' END || ',' ||
+      CASE WHEN CARDINALITY(paths) >= 2 THEN COALESCE(JSON_QUERY(properties, paths[2] WITH UNCONDITIONAL WRAPPER), '[]') ELSE '[]' END || ',' ||
+      CASE WHEN CARDINALITY(paths) >= 3 THEN COALESCE(JSON_QUERY(properties, paths[3] WITH UNCONDITIONAL WRAPPER), '[]') ELSE '[]' END || ',' ||
+      CASE WHEN CARDINALITY(paths) >= 4 THEN COALESCE(JSON_QUERY(properties, paths[4] WITH UNCONDITIONAL WRAPPER), '[]') ELSE '[]' END || ',' ||
+      CASE WHEN CARDINALITY(paths) >= 5 THEN COALESCE(JSON_QUERY(properties, paths[5] WITH UNCONDITIONAL WRAPPER), '[]') ELSE '[]' END || ']}' END AS dimensions
+FROM named_exposures;
+
+-- A unit in an epoch. `first_seen` is the first exposure written so that the least text is the first by (time, event_id): 15 digits of time, 36
+-- characters of event id, 7 of the kind of key, 3 digits of the unit type's length, unit type, 3 of the variation's, variation, dimensions.
 CREATE TEMPORARY VIEW epochs AS
 SELECT
   environment, experiment, phase, epoch, unit,
   MIN(LPAD(CAST(`time` AS STRING), 15, '0') || event_id || RPAD(key_kind, 7, ' ')
-    || LPAD(CAST(CHAR_LENGTH(unit_type) AS STRING), 3, '0') || unit_type || variation) AS first_seen,
+    || LPAD(CAST(CHAR_LENGTH(unit_type) AS STRING), 3, '0') || unit_type
+    || LPAD(CAST(CHAR_LENGTH(variation) AS STRING), 3, '0') || variation || dimensions) AS first_seen,
   COUNT(DISTINCT variation) AS variations,
   COUNT(*) FILTER (WHERE overridden) AS overrides
 FROM exposures
@@ -238,7 +257,7 @@ SELECT
   environment, experiment, phase, unit, CAST(SUBSTRING(seen, 1, 10) AS INT) AS epoch,
   CASE WHEN overrides > 0 THEN 'overridden' WHEN SUBSTRING(seen, 11, 1) = 'm' THEN 'multiple' ELSE 'counted' END AS standing,
   CAST(SUBSTRING(seen, 12, 15) AS BIGINT) AS t0,
-  -- Kind of key, length of the unit type, unit type, variation.
+  -- Kind of key, length of the unit type, unit type, length of the variation, variation, dimensions.
   SUBSTRING(seen, 63) AS described,
   SUBSTRING(seen, 73, CAST(SUBSTRING(seen, 70, 3) AS INT)) AS unit_type
 FROM unit_phases
@@ -254,12 +273,13 @@ FROM counted_events AS c
 CROSS JOIN UNNEST(MAP_UNION(MAP['user_id', c.user_id], COALESCE(c.units, MAP['user_id', c.user_id]))) AS u (unit_type, unit)
 WHERE c.event_name <> '$exposure' AND u.unit IS NOT NULL;
 
--- What is measured of each unit. `holder` is what the result says of the unit: the two caps of 19 digits, 10 characters of standing, `described`.
+-- What is measured of each unit. `holder` is what the result says of the unit: the two caps of 19 digits, 10 characters of standing,
+-- 15 digits of the first exposure's time, `described`.
 CREATE TEMPORARY VIEW unit_measures AS
 SELECT /*+ STATE_TTL('m' = '0 s') */
   a.environment, a.experiment, a.phase, a.epoch, a.unit, a.unit_type, m.metric, m.part, m.event_name, m.adds, m.number_path, m.filters,
   a.t0 + m.from_ms AS from_time, a.t0 + m.to_ms AS to_time,
-  m.caps || RPAD(a.standing, 10, ' ') || a.described AS holder
+  m.caps || RPAD(a.standing, 10, ' ') || LPAD(CAST(a.t0 AS STRING), 15, '0') || a.described AS holder
 FROM assignments AS a
 JOIN metric_parts AS m
   ON a.environment = m.environment AND a.experiment = m.experiment AND a.phase = m.phase
@@ -321,14 +341,21 @@ SELECT
 FROM amounts
 GROUP BY environment, experiment, phase, epoch, metric, unit;
 
+-- The places in `holder`: where the unit type ends, and the length of the variation, which follows.
+CREATE TEMPORARY VIEW held_totals AS
+SELECT *, CAST(SUBSTRING(holder, 74 + unit_type_length, 3) AS INT) AS variation_length
+FROM (SELECT *, CAST(SUBSTRING(holder, 71, 3) AS INT) AS unit_type_length FROM totals);
+
 -- Capped, at last within the range of 64 bits. Units that were overridden or seen in two variations are counted in no variation.
 INSERT INTO unit_values
 SELECT
   environment, experiment, phase, epoch, metric, unit,
-  CASE WHEN SUBSTRING(holder, 39, 10) = 'counted   ' THEN SUBSTRING(holder, 59 + CAST(SUBSTRING(holder, 56, 3) AS INT)) END AS variation,
-  TRIM(SUBSTRING(holder, 49, 7)) AS key_kind,
+  CASE WHEN SUBSTRING(holder, 39, 10) = 'counted   ' THEN SUBSTRING(holder, 77 + unit_type_length, variation_length) END AS variation,
+  TRIM(SUBSTRING(holder, 64, 7)) AS key_kind,
   TRIM(SUBSTRING(holder, 39, 10)) AS standing,
   CAST(GREATEST(LEAST(value_total, CAST(SUBSTRING(holder, 1, 19) AS DECIMAL(38, 0))), CAST(-9223372036854775807 AS DECIMAL(38, 0))) AS BIGINT) AS `value`,
   CAST(GREATEST(LEAST(pair_total, CAST(SUBSTRING(holder, 20, 19) AS DECIMAL(38, 0))), CAST(-9223372036854775807 AS DECIMAL(38, 0))) AS BIGINT) AS pair,
-  SUBSTRING(holder, 59, CAST(SUBSTRING(holder, 56, 3) AS INT)) AS unit_type
-FROM totals;
+  SUBSTRING(holder, 74, unit_type_length) AS unit_type,
+  CAST(SUBSTRING(holder, 49, 15) AS BIGINT) AS exposed_at,
+  NULLIF(SUBSTRING(holder, 77 + unit_type_length + variation_length), '') AS dimensions
+FROM held_totals;

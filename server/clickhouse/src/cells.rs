@@ -2,17 +2,20 @@
 
 use std::collections::HashSet;
 
+use evenhand_pipeline::{analytics::Slice, process::cut};
+
 use crate::{
     error::ClickHouseError,
     rows::{CellRow, MARKER},
     store::ClickHouse,
+    text::literal,
 };
 
 /// Rows of one insert, beyond which ClickHouse might make two blocks of it, and "all or nothing" would be gone.
 const MOST_ROWS: usize = 500_000;
 
 const COLUMNS: &str = "toString(environment) AS environment, experiment, phase, metric, target, partition, incarnation, epoch, variation, key_kind, standing, \
-    version, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, position, watermark, targets, incarnations, complete, covered_to, erasures, erased_below";
+    day, cut, version, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, position, watermark, targets, incarnations, complete, covered_to, erasures, erased_below";
 
 /// What ClickHouse holds of one partition.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -85,8 +88,15 @@ impl ClickHouse {
     }
 
     /// The markers of all partitions and the cells of one phase, from one moment.
-    pub(crate) async fn phase_cells(&self, condition: &str) -> Result<Vec<CellRow>, ClickHouseError> {
-        let sql = format!("SELECT {COLUMNS} FROM cells FINAL WHERE target = {MARKER} OR ({condition} AND n != 0)");
+    pub(crate) async fn phase_cells(&self, condition: &str, slice: &Slice) -> Result<Vec<CellRow>, ClickHouseError> {
+        let day = if slice.daily { "day >= 0" } else { "day = -1" };
+        let cut = match &slice.dimension {
+            None => "cut = ''".to_owned(),
+            Some(dimension) => format!("startsWith(cut, {})", literal(&cut::text(dimension, ""))),
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM cells FINAL WHERE target = {MARKER} OR ({condition} AND {day} AND {cut} AND n != 0)"
+        );
         self.fetch("reading aggregates", &sql).await
     }
 }

@@ -7,17 +7,17 @@ use std::{
 
 use evenhand_pipeline::{
     KeyKind, StoreError,
-    analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture, TargetAggregates},
+    analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture, Slice, TargetAggregates},
     catalog::CatalogExperiment,
     process::{
-        aggregate::{Standing, Sums},
+        aggregate::{ALL_DAYS, Standing, Sums},
         compile::targets_of,
     },
 };
 
 use crate::{
     error::ClickHouseError,
-    rows::{MARKER, environment_target},
+    rows::{CellRow, MARKER, environment_target},
     store::ClickHouse,
     text::literal,
 };
@@ -38,7 +38,7 @@ impl ClickHouseResults {
         }
     }
 
-    async fn read(&self, experiment: &CatalogExperiment) -> Result<Option<PhaseAggregates>, StoreError> {
+    async fn read(&self, experiment: &CatalogExperiment, slice: &Slice) -> Result<Option<PhaseAggregates>, StoreError> {
         let mut targets: HashMap<u64, String> = HashMap::new();
         for ((id, phase, metric), definition) in targets_of(experiment)? {
             targets.insert(
@@ -52,10 +52,10 @@ impl ClickHouseResults {
             literal(&experiment.id),
             experiment.phase
         );
-        let rows = self.store.phase_cells(&condition).await?;
+        let rows = self.store.phase_cells(&condition, slice).await?;
         let (markers, cells): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.target == MARKER);
         if markers.is_empty() {
-            return self.loaded(experiment).await;
+            return self.loaded(experiment, slice).await;
         }
         let mut holding: HashMap<u64, usize> = HashMap::new();
         let mut holds: HashSet<(u32, u64, u64)> = HashSet::new();
@@ -73,7 +73,7 @@ impl ClickHouseResults {
             // A partition that does not know the target yet has units that are missing.
             place(&mut all, metric).complete = holding.get(target) == Some(&markers.len());
         }
-        let mut sums: BTreeMap<(&String, u32, &String, u8, u8), Sums> = BTreeMap::new();
+        let mut sums: BTreeMap<Place<'_>, Sums> = BTreeMap::new();
         for row in cells
             .iter()
             .filter(|row| holds.contains(&(row.partition, row.target, row.incarnation)))
@@ -81,22 +81,23 @@ impl ClickHouseResults {
             let Some(metric) = targets.get(&row.target) else {
                 continue;
             };
-            let key = (metric, row.epoch, &row.variation, row.key_kind, row.standing);
-            sums.entry(key).or_default().merge(&row.sums()?);
+            sums.entry(Place::of(metric, row)).or_default().merge(&row.sums()?);
         }
-        for ((metric, epoch, variation, key_kind, standing), sums) in sums {
-            if sums.is_zero() {
-                continue;
+        for (at, sums) in sums {
+            if !sums.is_zero() {
+                place(&mut all, at.metric).cells.push(named(&at, sums)?);
             }
-            let cell = named(epoch, variation, key_kind, standing, sums)?;
-            place(&mut all, metric).cells.push(cell);
         }
         Ok(Some(all))
     }
 
     /// Of a database that a Flink job's values are brought into. What the job has not come to yet can't be told from what there is not:
     /// a metric without any value, though units are counted, is on its way.
-    async fn loaded(&self, experiment: &CatalogExperiment) -> Result<Option<PhaseAggregates>, StoreError> {
+    async fn loaded(
+        &self,
+        experiment: &CatalogExperiment,
+        slice: &Slice,
+    ) -> Result<Option<PhaseAggregates>, StoreError> {
         if !self.store.is_loaded().await? {
             return Ok(None);
         }
@@ -106,15 +107,16 @@ impl ClickHouseResults {
         }
         for row in self
             .store
-            .phase_values(&self.environment, &experiment.id, experiment.phase)
+            .phase_values(&self.environment, &experiment.id, experiment.phase, slice)
             .await?
         {
             if row.metric.is_empty() || all.metrics.contains_key(&row.metric) {
-                let cell = named(row.epoch, &row.variation, row.key_kind, row.standing, row.sums()?)?;
+                let cell = named(&Place::of(&row.metric, &row), row.sums()?)?;
                 place(&mut all, &row.metric).cells.push(cell);
             }
         }
         all.assignment.complete = true;
+        // (A cut that no unit has says nothing of what is on its way.)
         let counted = all
             .assignment
             .cells
@@ -127,14 +129,44 @@ impl ClickHouseResults {
     }
 }
 
-fn named(epoch: u32, variation: &str, key_kind: u8, standing: u8, sums: Sums) -> Result<NamedCell, ClickHouseError> {
+/// Where a cell belongs, over all partitions; in the order of an embedded store.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    metric: &'a str,
+    epoch: u32,
+    variation: &'a str,
+    key_kind: u8,
+    standing: u8,
+    cut: &'a str,
+    day: i32,
+}
+
+impl<'a> Place<'a> {
+    fn of(metric: &'a str, row: &'a CellRow) -> Self {
+        Self {
+            metric,
+            epoch: row.epoch,
+            variation: &row.variation,
+            key_kind: row.key_kind,
+            standing: row.standing,
+            cut: &row.cut,
+            day: row.day,
+        }
+    }
+}
+
+fn named(at: &Place<'_>, sums: Sums) -> Result<NamedCell, ClickHouseError> {
+    let Place { key_kind, standing, .. } = *at;
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let strange = |what: &str| ClickHouseError::Damaged(format!("The aggregates in ClickHouse hold {what}."));
     Ok(NamedCell {
-        epoch,
-        variation: (!variation.is_empty()).then(|| variation.to_owned()),
+        epoch: at.epoch,
+        variation: some(at.variation),
         key_kind: KeyKind::from_code(key_kind)
             .ok_or_else(|| strange(&format!("{key_kind}, which is no kind of key")))?,
         standing: Standing::from_code(standing).ok_or_else(|| strange(&format!("{standing}, which is no standing")))?,
+        day: (at.day != ALL_DAYS).then_some(at.day),
+        cut: some(at.cut),
         sums,
     })
 }
@@ -148,7 +180,7 @@ fn place<'a>(all: &'a mut PhaseAggregates, metric: &str) -> &'a mut TargetAggreg
 }
 
 impl AggregateSource for ClickHouseResults {
-    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment) -> PhaseFuture<'a> {
-        Box::pin(self.read(experiment))
+    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment, slice: &'a Slice) -> PhaseFuture<'a> {
+        Box::pin(self.read(experiment, slice))
     }
 }

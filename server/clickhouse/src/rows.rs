@@ -161,6 +161,10 @@ pub struct CellRow {
     pub key_kind: u8,
     /// See [`Standing`].
     pub standing: u8,
+    /// The day of the counting exposure, or [`ALL_DAYS`]; 0 in a marker.
+    pub day: i32,
+    /// The units it is cut to; empty: all.
+    pub cut: String,
     /// The step that wrote it; the greatest holds.
     pub version: u64,
     /// Units.
@@ -209,6 +213,8 @@ impl CellRow {
             variation: String::new(),
             key_kind: 0,
             standing: 0,
+            day: 0,
+            cut: String::new(),
             version,
             n: 0,
             sum: Int256::ZERO,

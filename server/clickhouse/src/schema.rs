@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::{error::ClickHouseError, settings::ClickHouseSettings, store::ClickHouse, text::literal};
 
 /// The steps, in order. A step that has been published never changes; a change is a new step.
-const STEPS: [(u32, &str); 4] = [
+const STEPS: [(u32, &str); 5] = [
     (1, include_str!("../schema/001_tables.sql")),
     (2, include_str!("../schema/002_views.sql")),
     (3, include_str!("../schema/003_unit_values.sql")),
     (4, include_str!("../schema/004_body_codec.sql")),
+    (5, include_str!("../schema/005_days_and_cuts.sql")),
 ];
 
 const DOING: &str = "making the tables";

@@ -1,6 +1,7 @@
 //! Units' values of a Flink job: in as they come, out as the sums of a phase.
 
 use clickhouse::{Row, types::Int256};
+use evenhand_pipeline::{analytics::Slice, process::cut};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -38,6 +39,10 @@ pub struct UnitValueRow {
     pub pair: i64,
     /// The unit's type.
     pub unit_type: String,
+    /// When it was first exposed, milliseconds since 1970.
+    pub exposed_at: i64,
+    /// What it can be cut to, such as `country=SE`.
+    pub cuts: Vec<String>,
     /// The topic that the record stands in.
     pub topic: String,
     /// Its partition.
@@ -67,6 +72,8 @@ struct SumsRow {
     variation: String,
     key_kind: u8,
     standing: u8,
+    day: i32,
+    cut: String,
     n: i64,
     sum: Int256,
     sum_sq: Int256,
@@ -140,18 +147,31 @@ impl ClickHouse {
         environment: &str,
         experiment: &str,
         phase: u32,
+        slice: &Slice,
     ) -> Result<Vec<CellRow>, ClickHouseError> {
+        let day = if slice.daily {
+            "toInt32(toDate32(exposed_at))"
+        } else {
+            "toInt32(-1)"
+        };
+        let cut = match &slice.dimension {
+            None => "''".to_owned(),
+            Some(dimension) => format!(
+                "arrayJoin(arrayFilter(one -> startsWith(one, {}), arrayMap(one -> toString(one), cuts)))",
+                literal(&cut::text(dimension, ""))
+            ),
+        };
         // The names of the columns are given in the end, so that none of them hides what it is made of.
         let sql = format!(
-            "SELECT toString(m) AS metric, e AS epoch, toString(v) AS variation, k AS key_kind, s AS standing, n,
+            "SELECT toString(m) AS metric, e AS epoch, toString(v) AS variation, k AS key_kind, s AS standing, d AS day, c AS cut, n,
                 x AS sum, xx AS sum_sq, y AS pair_sum, yy AS pair_sum_sq, xy AS pair_cross
              FROM (
-                SELECT metric AS m, epoch AS e, variation AS v, key_kind AS k, standing AS s, toInt64(count()) AS n,
+                SELECT metric AS m, epoch AS e, variation AS v, key_kind AS k, standing AS s, {day} AS d, {cut} AS c, toInt64(count()) AS n,
                     sum(toInt256(value)) AS x, sum(toInt256(toInt128(value) * value)) AS xx, sum(toInt256(pair)) AS y,
                     sum(toInt256(toInt128(pair) * pair)) AS yy, sum(toInt256(toInt128(value) * pair)) AS xy
                 FROM unit_values FINAL WHERE environment = {} AND experiment = {} AND phase = {phase}
-                GROUP BY m, e, v, k, s)
-             ORDER BY metric, epoch, variation, key_kind, standing",
+                GROUP BY m, e, v, k, s, d, c)
+             ORDER BY metric, epoch, variation, key_kind, standing, cut, day",
             literal(environment),
             literal(experiment)
         );
@@ -174,6 +194,8 @@ impl SumsRow {
             variation: self.variation,
             key_kind: self.key_kind,
             standing: self.standing,
+            day: self.day,
+            cut: self.cut,
             n: self.n,
             sum: self.sum,
             sum_sq: self.sum_sq,

@@ -7,7 +7,7 @@ use evenhand_clickhouse::{
     WrittenCells,
 };
 use evenhand_core::event::Event;
-use evenhand_pipeline::analytics::AggregateSource;
+use evenhand_pipeline::analytics::{AggregateSource, Slice};
 use evenhand_pipeline::catalog::{CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource};
 use evenhand_pipeline::process::{UnitKey, aggregate::Sums, exact::Exact};
 use evenhand_test_servers::Server;
@@ -399,6 +399,8 @@ fn value(metric: &str, unit: &str, variation: &str, numbers: (i64, i64), offset:
         value: numbers.0,
         pair: numbers.1,
         unit_type: "user_id".into(),
+        exposed_at: T0,
+        cuts: vec!["country=SE".into(), format!("country={unit}")],
         topic: "t.unit_values".into(),
         partition: 3,
         version: offset,
@@ -437,10 +439,15 @@ async fn unit_values_add_up_to_aggregates() {
         aliases: Vec::new(),
         variations: Vec::new(),
         epoch_weights: Default::default(),
+        dimensions: Vec::new(),
         metrics: vec![orders],
     };
     let results = ClickHouseResults::new(store.clone(), "production");
-    assert_eq!(results.phase(&experiment).await.unwrap(), None, "nothing is there");
+    assert_eq!(
+        results.phase(&experiment, &Slice::default()).await.unwrap(),
+        None,
+        "nothing is there"
+    );
 
     let units = [
         value("", "u1", "b", (0, 0), 1),
@@ -448,7 +455,7 @@ async fn unit_values_add_up_to_aggregates() {
         value("", "u3", "", (0, 0), 3),
     ];
     store.insert_unit_values(&units).await.unwrap();
-    let found = results.phase(&experiment).await.unwrap().unwrap();
+    let found = results.phase(&experiment, &Slice::default()).await.unwrap().unwrap();
     assert!(
         found.assignment.complete && !found.metrics["orders"].complete,
         "units are there, their values are not"
@@ -471,7 +478,7 @@ async fn unit_values_add_up_to_aggregates() {
     for rows in [&newest[..], &older, &newest, &units] {
         store.insert_unit_values(rows).await.unwrap();
     }
-    let found = results.phase(&experiment).await.unwrap().unwrap();
+    let found = results.phase(&experiment, &Slice::default()).await.unwrap().unwrap();
     let (n, most) = (found.assignment.cells.len(), i128::from(i64::MAX));
     assert_eq!((n, found.metrics.len()), (2, 1), "{found:?}");
     let orders = &found.metrics["orders"];

@@ -43,6 +43,7 @@ fn experiment(phase: &managed::CatalogPhase) -> CatalogExperiment {
         aliases: other_names(&phase.alias, &phase.experiment),
         variations: variations.collect(),
         epoch_weights: phase.epoch_weights.clone(),
+        dimensions: Vec::new(),
         metrics: phase.metrics.iter().flat_map(metric).collect(),
     }
 }

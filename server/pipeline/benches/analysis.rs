@@ -62,6 +62,7 @@ fn experiment() -> CatalogExperiment {
             })
             .collect(),
         epoch_weights: BTreeMap::new(),
+        dimensions: Vec::new(),
         metrics: (0..METRICS).map(metric).collect(),
     }
 }
@@ -82,6 +83,8 @@ fn aggregates() -> PhaseAggregates {
                 sums.pair_sum_sq.add(buyers * micros * micros);
                 sums.pair_cross.add(buyers * micros * micros / 2);
                 NamedCell {
+                    day: None,
+                    cut: None,
                     epoch: 1,
                     variation: Some((*id).into()),
                     key_kind,

@@ -140,6 +140,7 @@ fn catalog() -> Catalog {
         aliases: Vec::new(),
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: std::collections::BTreeMap::new(),
+        dimensions: Vec::new(),
         metrics: vec![
             metric("bought", MetricKind::Proportion, "purchase"),
             metric("revenue", MetricKind::Sum, "purchase"),

@@ -9,6 +9,7 @@ mod history;
 mod reader;
 mod rebuild;
 mod schema;
+mod slice;
 mod sqlite;
 
 use std::{future::Future, pin::Pin, time::Duration};
@@ -16,6 +17,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 pub(crate) use reader::AggregateReader;
 pub use reader::{NamedCell, PhaseAggregates, TargetAggregates};
 pub(crate) use schema::EVENTS;
+pub use slice::Slice;
 pub(crate) use sqlite::{SqliteAnalytics, open_reader};
 
 use crate::{
@@ -103,7 +105,7 @@ pub trait AnalyticsStore: Send {
 /// Where results come from: the exact sums of one phase, whichever store holds them.
 pub trait AggregateSource: Send + Sync {
     /// The aggregates of this phase as it is defined now; None when the store does not have it (yet).
-    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment) -> PhaseFuture<'a>;
+    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment, slice: &'a Slice) -> PhaseFuture<'a>;
 }
 
 /// What [`AggregateSource::phase`] gives.

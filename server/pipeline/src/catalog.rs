@@ -42,9 +42,15 @@ pub struct CatalogExperiment {
     /// Weights of epochs whose weights differ from [`CatalogVariation::weight`]: epoch → weights in the order of `variations`.
     #[serde(default)]
     pub epoch_weights: BTreeMap<u32, Vec<u32>>,
+    /// Properties of the counting exposure that results can be cut by, at most [`MOST_DIMENSIONS`]; no name has `=` in it.
+    #[serde(default)]
+    pub dimensions: Vec<String>,
     /// The metrics computed for this phase.
     pub metrics: Vec<CatalogMetric>,
 }
+
+/// A phase has at most this many dimensions: each value of one costs a cell a day, variation and metric.
+pub const MOST_DIMENSIONS: usize = 5;
 
 /// One variation of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +187,19 @@ impl CatalogExperiment {
             .find(|(_, w)| w.len() != self.variations.len())
         {
             return Err(format!("epoch {epoch} needs one weight a variation"));
+        }
+        let mut dimensions = BTreeSet::new();
+        if let Some(dimension) = self
+            .dimensions
+            .iter()
+            .find(|name| name.is_empty() || name.contains('=') || !dimensions.insert(*name))
+        {
+            return Err(format!(
+                "dimension {dimension:?} stands twice, or its name is empty or has `=` in it"
+            ));
+        }
+        if dimensions.len() > MOST_DIMENSIONS {
+            return Err(format!("has more than {MOST_DIMENSIONS} dimensions"));
         }
         let mut metrics = BTreeSet::new();
         for metric in &self.metrics {

@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use export::{ExportError, ExportFormat};
 pub use ingest::{ContentKind, IngestError, IngestMeta, IngestOutcome, Ingestion, KeyKind, Rejected};
 pub use memory::MemoryBudget;
-pub use results::{Advice, ExperimentResults, ResultsQuery, Verdict};
+pub use results::{Advice, Cut, ExperimentResults, ResultsQuery, Verdict};
 pub use sql::{SqlAnswer, SqlError, SqlLimits, SqlValue};
 
 use analytics::{AggregateReader, AnalyticsStore, SqliteAnalytics};

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod attribute;
 pub mod compile;
 pub mod compiled;
+pub mod cut;
 pub mod dedupe;
 pub mod exact;
 pub mod names;

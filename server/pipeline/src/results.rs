@@ -1,9 +1,12 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
 mod bayesian;
+mod days;
+mod dimension;
 mod effect;
 mod family;
 mod guidance;
+mod health;
 mod metric;
 mod verdict;
 
@@ -12,8 +15,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use bayesian::Posterior;
+pub use days::{DailyResults, by_day};
+pub use dimension::{DimensionResults, MOST_VALUES, by_dimension};
 pub use effect::{ShownEffect, ShownLift};
 pub use guidance::{Advice, Guidance};
+pub use health::{Finding, HealthResults, health};
 pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
 pub use verdict::Verdict;
 
@@ -23,15 +29,26 @@ use metric::Frame;
 
 use crate::{
     Pipeline, StoreError,
-    analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture},
+    analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture, Slice},
     catalog::{Catalog, CatalogExperiment, CatalogMetric, Correction, Method, Role},
     ingest::KeyKind,
-    process::{aggregate::Standing, now_ms},
+    process::{aggregate::Standing, cut, now_ms},
 };
 
+/// The units of which the counting exposure said this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// One of the phase's dimensions.
+    pub dimension: String,
+    /// The value.
+    pub value: String,
+}
+
 /// What to show.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResultsQuery {
+    /// Only these units; None: all.
+    pub cut: Option<Cut>,
     /// The epoch; None: the newest one seen. Epochs have different weights, so they are never pooled.
     pub epoch: Option<u32>,
     /// Only units whose counting exposure came in with this kind of key.
@@ -40,6 +57,26 @@ pub struct ResultsQuery {
     pub confidence: Option<Confidence>,
     /// The moment of asking (decides whether the planned end has passed); None: this machine's clock.
     pub now_ms: Option<i64>,
+}
+
+impl ResultsQuery {
+    /// Which cells it needs.
+    #[must_use]
+    pub fn slice(&self, daily: bool) -> Slice {
+        Slice {
+            dimension: self.cut.as_ref().map(|cut| cut.dimension.clone()),
+            daily,
+        }
+    }
+
+    /// Of the cells of its slice those it is about.
+    #[must_use]
+    pub fn of_cut(&self, aggregates: PhaseAggregates) -> PhaseAggregates {
+        let Some(cut) = &self.cut else { return aggregates };
+        let wanted = |cell: &NamedCell| (cell.value_of(&cut.dimension)? == cut.value).then_some(());
+        let found = aggregates.split(wanted).remove(&());
+        found.unwrap_or_else(|| aggregates.emptied())
+    }
 }
 
 /// The results of one phase (one epoch of it).
@@ -56,6 +93,10 @@ pub struct ExperimentResults {
     /// The kind of key these results are cut to, if they are.
     #[schema(value_type = Option<String>, example = "server")]
     pub key_kind: Option<KeyKind>,
+    /// The units these results are cut to, such as `country=SE`, if they are.
+    pub cut: Option<String>,
+    /// What they can be cut by.
+    pub dimensions: Vec<String>,
     /// The unit type.
     pub unit_type: String,
     /// Start of the phase.
@@ -131,7 +172,8 @@ impl Pipeline {
             .find(|e| e.id == experiment_id && e.phase == phase);
         let Some(experiment) = found else { return Ok(None) };
         // Between a catalog's arrival and its use there are no aggregates yet: show none, marked incomplete.
-        let aggregates = self.inner.reader.phase(experiment_id, phase)?.unwrap_or_default();
+        let found = self.aggregates(experiment_id, phase, &query.slice(false))?;
+        let aggregates = query.of_cut(found.unwrap_or_default());
         let (clock, counters) = (now_ms(), &self.inner.counters);
         let mut results = summarise(experiment, &aggregates, query, query.now_ms.unwrap_or(clock));
         results.lag_events = counters.lag_events();
@@ -145,15 +187,24 @@ impl Pipeline {
     ///
     /// # Errors
     /// The analytics store can't be read.
-    pub fn aggregates(&self, experiment_id: &str, phase: u32) -> Result<Option<PhaseAggregates>, StoreError> {
-        self.inner.reader.phase(experiment_id, phase)
+    pub fn aggregates(
+        &self,
+        experiment_id: &str,
+        phase: u32,
+        slice: &Slice,
+    ) -> Result<Option<PhaseAggregates>, StoreError> {
+        self.inner.reader.phase(experiment_id, phase, slice)
     }
 }
 
 impl AggregateSource for Pipeline {
     /// Reads while it is called: a few milliseconds on the thread of the caller.
-    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment) -> PhaseFuture<'a> {
-        Box::pin(std::future::ready(self.aggregates(&experiment.id, experiment.phase)))
+    fn phase<'a>(&'a self, experiment: &'a CatalogExperiment, slice: &'a Slice) -> PhaseFuture<'a> {
+        Box::pin(std::future::ready(self.aggregates(
+            &experiment.id,
+            experiment.phase,
+            slice,
+        )))
     }
 }
 
@@ -246,6 +297,8 @@ pub fn summarise(
         epoch,
         epochs,
         key_kind: query.key_kind,
+        cut: query.cut.as_ref().map(|cut| cut::text(&cut.dimension, &cut.value)),
+        dimensions: experiment.dimensions.clone(),
         unit_type: experiment.unit_type.clone(),
         start_ms: experiment.start_ms,
         planned_end_ms: experiment.planned_end_ms,

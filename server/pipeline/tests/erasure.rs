@@ -90,11 +90,11 @@ fn an_erased_user_leaves_no_byte_and_no_contribution() {
         })
         .collect();
     let expected = model::aggregates(&left, &catalog);
-    let aggregates = pipeline.aggregates("exp", 1).unwrap().unwrap();
+    let aggregates = pipeline.aggregates("exp", 1, &Default::default()).unwrap().unwrap();
     let units: i64 = aggregates.assignment.cells.iter().map(|c| c.sums.n).sum();
     assert_eq!(units, 299);
     for cell in &aggregates.metrics["revenue"].cells {
-        let key = (
+        let target = (
             "exp".into(),
             1,
             "revenue".into(),
@@ -103,6 +103,7 @@ fn an_erased_user_leaves_no_byte_and_no_contribution() {
             0,
             "counted",
         );
+        let key = (target, (None, String::new()));
         assert_eq!(cell.sums.sum.to_i128().unwrap(), expected[&key].sum);
         assert_eq!(cell.sums.sum_sq.to_i128().unwrap(), expected[&key].sum_sq);
     }

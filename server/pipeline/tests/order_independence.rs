@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use evenhand_pipeline::{
     IngestMeta, KeyKind, Pipeline, SqlLimits, SqlValue,
+    analytics::Slice,
     catalog::{Catalog, CatalogExperiment},
     process::aggregate::Standing,
 };
@@ -32,7 +33,10 @@ fn catalogs() -> (Arc<Catalog>, Arc<Catalog>) {
     };
     let full = vec![
         support::experiment("exp-a", 1, support::metrics_of_every_kind()),
-        support::experiment("exp-a", 2, support::metrics_of_every_kind()),
+        CatalogExperiment {
+            dimensions: vec!["country".into(), "beta".into()],
+            ..support::experiment("exp-a", 2, support::metrics_of_every_kind())
+        },
         support::experiment("exp-b", 1, support::metrics_of_every_kind()),
         device,
     ];
@@ -40,8 +44,8 @@ fn catalogs() -> (Arc<Catalog>, Arc<Catalog>) {
 }
 
 fn any_event() -> impl Strategy<Value = String> {
-    let exposure = (0..4_usize, 0..5_usize, 1..3_u32, 1..3_u32, 0..12_u8, any::<bool>()).prop_map(
-        |(experiment, variation, phase, epoch, forced, by_device)| {
+    let exposure = (0..4_usize, 0..5_usize, 1..3_u32, 1..3_u32, 0..12_u8, any::<bool>(), 0..6_usize).prop_map(
+        |(experiment, variation, phase, epoch, forced, by_device, about)| {
             let experiment = ["exp-a", "exp-a-opaque", "exp-b", "exp-d"][experiment];
             let real = experiment.trim_end_matches("-opaque");
             let variation = match variation {
@@ -52,8 +56,16 @@ fn any_event() -> impl Strategy<Value = String> {
             };
             let reason = if forced == 0 { "OVERRIDE" } else { "SPLIT" };
             let unit = if by_device || experiment == "exp-d" { "device_id" } else { "user_id" };
+            let about = [
+                r#"{"country":"SE","beta":true}"#,
+                r#"{"country":"NO","beta":false}"#,
+                r#"{"country":"","beta":1}"#,
+                r#"{"country":"åååååååååååååååååååååååååååååååååååååååååååååååååååååååååååååååå"}"#,
+                r#"{"country":"ååååååååååååååååååååååååååååååååååååååååååååååååååååååååååååååååå","beta":null}"#,
+                "{}",
+            ][about];
             format!(
-                r#""event_name":"$exposure","experiment_id":"{experiment}","variation_id":"{variation}","phase":{phase},"epoch":{epoch},"reason":"{reason}","unit":"{unit}""#
+                r#""event_name":"$exposure","experiment_id":"{experiment}","variation_id":"{variation}","phase":{phase},"epoch":{epoch},"reason":"{reason}","unit":"{unit}","properties":{about}"#
             )
         },
     );
@@ -73,7 +85,8 @@ fn any_event() -> impl Strategy<Value = String> {
         format!(
             r#"{{"event_id":"{}","timestamp":{},"user_id":"u{user}","units":{{"device_id":"d{device}"}},{rest}}}"#,
             support::event_id(id),
-            NOW - 100_000 + second * 1_000
+            // Around a midnight, so that days are on both sides of it.
+            NOW - NOW % 86_400_000 - 50_000 + second * 1_000
         )
     })
 }
@@ -134,44 +147,51 @@ fn ingest(pipeline: &Pipeline, record: &Sent) {
 fn table(pipeline: &Pipeline, catalog: &Catalog) -> Table {
     let mut table = Table::new();
     for experiment in &catalog.experiments {
-        let all = pipeline
-            .aggregates(&experiment.id, experiment.phase)
-            .unwrap()
-            .expect("the phase is known");
-        let targets =
-            std::iter::once((String::new(), &all.assignment)).chain(all.metrics.iter().map(|(id, t)| (id.clone(), t)));
-        for (metric, target) in targets {
-            assert!(target.complete);
-            for cell in &target.cells {
-                let standing = match cell.standing {
-                    Standing::Counted => "counted",
-                    Standing::Multiple => "multiple",
-                    Standing::Overridden => "overridden",
-                };
-                let small = |sum: &evenhand_pipeline::process::exact::Exact| sum.to_i128().unwrap();
-                let row = Row {
-                    n: cell.sums.n,
-                    sum: small(&cell.sums.sum),
-                    sum_sq: small(&cell.sums.sum_sq),
-                    pair_sum: small(&cell.sums.pair_sum),
-                    pair_sum_sq: small(&cell.sums.pair_sum_sq),
-                    pair_cross: small(&cell.sums.pair_cross),
-                };
-                let variation = cell.variation.clone().unwrap_or_default();
-                let key = (
-                    experiment.id.clone(),
-                    experiment.phase,
-                    metric.clone(),
-                    cell.epoch,
-                    variation,
-                    cell.key_kind.code(),
-                    standing,
-                );
-                assert!(table.insert(key, row).is_none());
-            }
+        for slice in Slice::all(&experiment.dimensions) {
+            table_of(pipeline, experiment, &slice, &mut table);
         }
     }
     table
+}
+
+fn table_of(pipeline: &Pipeline, experiment: &CatalogExperiment, slice: &Slice, table: &mut Table) {
+    let all = pipeline
+        .aggregates(&experiment.id, experiment.phase, slice)
+        .unwrap()
+        .expect("the phase is known");
+    let targets =
+        std::iter::once((String::new(), &all.assignment)).chain(all.metrics.iter().map(|(id, t)| (id.clone(), t)));
+    for (metric, target) in targets {
+        assert!(target.complete);
+        for cell in &target.cells {
+            let standing = match cell.standing {
+                Standing::Counted => "counted",
+                Standing::Multiple => "multiple",
+                Standing::Overridden => "overridden",
+            };
+            let small = |sum: &evenhand_pipeline::process::exact::Exact| sum.to_i128().unwrap();
+            let row = Row {
+                n: cell.sums.n,
+                sum: small(&cell.sums.sum),
+                sum_sq: small(&cell.sums.sum_sq),
+                pair_sum: small(&cell.sums.pair_sum),
+                pair_sum_sq: small(&cell.sums.pair_sum_sq),
+                pair_cross: small(&cell.sums.pair_cross),
+            };
+            let variation = cell.variation.clone().unwrap_or_default();
+            let key = (
+                experiment.id.clone(),
+                experiment.phase,
+                metric.clone(),
+                cell.epoch,
+                variation,
+                cell.key_kind.code(),
+                standing,
+            );
+            let place = (cell.day, cell.cut.clone().unwrap_or_default());
+            assert!(table.insert((key, place), row).is_none());
+        }
+    }
 }
 
 /// Σ of the view `unit_metrics` by metric against the aggregates of the event metrics.
@@ -179,9 +199,10 @@ fn check_views(pipeline: &Pipeline, table: &Table) {
     let sql = "SELECT experiment_id, phase, metric, COUNT(*), SUM(value_micros) FROM unit_metrics GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     let answer = pipeline.sql(sql, SqlLimits::default()).unwrap();
     let mut expected = std::collections::BTreeMap::new();
-    for ((experiment, phase, metric, ..), row) in table
+    let whole = (None, String::new());
+    for (((experiment, phase, metric, ..), _), row) in table
         .iter()
-        .filter(|(key, _)| !key.2.is_empty() && key.2 != "revenue_per_view")
+        .filter(|(key, _)| key.1 == whole && !key.0.2.is_empty() && key.0.2 != "revenue_per_view")
     {
         let entry = expected
             .entry((experiment.clone(), i64::from(*phase), metric.clone()))

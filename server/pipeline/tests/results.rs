@@ -26,6 +26,7 @@ fn filled(dir: &std::path::Path, metric: MetricKind) -> Pipeline {
     let experiment = CatalogExperiment {
         planned_end_ms: Some(END),
         epoch_weights: [(2, vec![6_000, 4_000])].into(),
+        dimensions: Vec::new(),
         ..support::experiment("exp", 1, vec![support::event_metric("revenue", metric, "purchase")])
     };
     pipeline.set_catalog(support::catalog(vec![experiment])).unwrap();

@@ -165,6 +165,7 @@ fn catalog() -> Catalog {
             aliases: Vec::new(),
             variations: vec![variation("control", true), variation("treatment", false)],
             epoch_weights: BTreeMap::new(),
+            dimensions: Vec::new(),
             metrics: vec![
                 metric("bought", MetricKind::Proportion),
                 metric("revenue", MetricKind::Sum),
@@ -259,7 +260,11 @@ async fn steps(url: &str, log: &InMemoryLog, events: u64, range: u64) {
     let results = ClickHouseResults::new(store, "production");
     let at = Instant::now();
     let experiment = second.experiments.first().expect("one");
-    let phase = results.phase(experiment).await.expect("results").expect("the phase");
+    let phase = results
+        .phase(experiment, &Default::default())
+        .await
+        .expect("results")
+        .expect("the phase");
     println!(
         "  read results         {:6.1} ms  {} units, complete: {}",
         at.elapsed().as_secs_f64() * 1e3,

@@ -29,6 +29,8 @@ pub(crate) struct CellPlace {
     pub variation: String,
     pub key_kind: u8,
     pub standing: u8,
+    pub day: i32,
+    pub cut: String,
 }
 
 pub(crate) type Cells = BTreeMap<CellPlace, Sums>;
@@ -76,6 +78,8 @@ impl State {
                 variation: row.variation.clone(),
                 key_kind: row.key_kind,
                 standing: row.standing()?.code(),
+                day: row.day,
+                cut: row.cut.clone(),
             };
             state.cells.entry(row.target).or_default().insert(place, row.sums()?);
         }
@@ -147,7 +151,7 @@ impl State {
             .map_or(0, |version| version + 1)
             .max(position << SEQUENCE_BITS);
         let mut written: BTreeMap<(u64, CellPlace), Sums> = BTreeMap::new();
-        for (key, change) in changes.0.iter().filter(|(_, change)| !change.is_zero()) {
+        for (key, change) in changes.cells() {
             let Ok(target) = u64::try_from(key.target) else {
                 continue;
             };
@@ -156,10 +160,12 @@ impl State {
                 variation: names.text(key.variation).unwrap_or_default().to_owned(),
                 key_kind: key.key_kind,
                 standing: key.standing.code(),
+                day: key.day,
+                cut: key.cut.as_deref().unwrap_or_default().to_owned(),
             };
             let cells = self.cells.entry(target).or_default();
             let sums = cells.entry(place.clone()).or_default();
-            sums.merge(change);
+            sums.merge(&change);
             written.insert((target, place.clone()), *sums);
             if sums.is_zero() {
                 cells.remove(&place);
@@ -191,6 +197,8 @@ impl State {
                 variation: place.variation,
                 key_kind: place.key_kind,
                 standing: place.standing,
+                day: place.day,
+                cut: place.cut,
                 ..CellRow::marker(partition, version, 0, 0)
             };
             rows.push(row.with_sums(&sums));

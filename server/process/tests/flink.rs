@@ -11,7 +11,7 @@ use evenhand_clickhouse::{CellRow, ClickHouse, ClickHouseResults, WrittenCells};
 use evenhand_kafka::{
     CatalogTopic, FlinkTopic, KafkaSettings, LagReader, TopicSettings, ValueLimits, ensure_flink_topics, rewind_load,
 };
-use evenhand_pipeline::analytics::AggregateSource;
+use evenhand_pipeline::analytics::{AggregateSource, Slice};
 use evenhand_process::{
     Catalogs,
     flink::{CatalogPublisher, FlinkError, Loader},
@@ -94,7 +94,10 @@ impl World {
     fn sums(&self) -> (i64, String) {
         let results = ClickHouseResults::new(self.store.clone(), "production");
         let experiment = &support::small().experiments[0];
-        let found = self.runtime.block_on(results.phase(experiment)).unwrap();
+        let found = self
+            .runtime
+            .block_on(results.phase(experiment, &Slice::default()))
+            .unwrap();
         let found = found.unwrap_or_default();
         let bought = found.metrics.get("bought").map(|metric| metric.total(|_| true));
         (

@@ -2,6 +2,7 @@
 
 mod assignments;
 mod connections;
+mod cuts;
 mod direct;
 mod error;
 mod events;

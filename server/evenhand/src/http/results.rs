@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use bytes::Bytes;
-use evenhand_pipeline::{ExperimentResults, ExportFormat, Pipeline, ResultsQuery, SqlAnswer, SqlError, SqlLimits};
+use evenhand_pipeline::{Cut, ExperimentResults, ExportFormat, Pipeline, ResultsQuery, SqlAnswer, SqlError, SqlLimits};
 use evenhand_stats::Confidence;
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::ReceiverStream;
@@ -34,6 +34,7 @@ struct Document;
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(results))
+        .merge(super::cuts::documented())
         .routes(routes!(sql))
         .routes(routes!(export))
         .routes(routes!(erase))
@@ -105,21 +106,25 @@ async fn blocking<T: Send + 'static>(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct ResultsParameters {
+pub(super) struct ResultsParameters {
     /// The phase; the newest when not given.
-    phase: Option<u32>,
+    pub(super) phase: Option<u32>,
     /// The epoch inside the phase; the newest seen when not given.
     epoch: Option<u32>,
     /// Only units whose exposure came in with this kind of key: `server`, `client` or `sidecar`.
     key_kind: Option<String>,
     /// Confidence of the intervals, at least 0.5 and below 1; that of the experiment's analysis when not given.
     confidence: Option<f64>,
+    /// Only units of one value of this dimension; needs `value`.
+    dimension: Option<String>,
+    /// The value of `dimension`.
+    value: Option<String>,
 }
 
 /// Seconds until it is worth asking again for what an engine could not give.
 const ASK_AGAIN: u64 = 5;
 
-fn not_done(error: StreamError) -> HttpError {
+pub(super) fn not_done(error: StreamError) -> HttpError {
     match error {
         StreamError::Internal(cause) => HttpError::internal(cause),
         StreamError::Elsewhere(message) => {
@@ -139,6 +144,95 @@ fn phases_of(app: &App, environment: &str, experiment: &str) -> Result<Vec<u32>,
     Ok(of.map(|e| e.phase).collect())
 }
 
+/// The stream of an environment, and the phase of an experiment or holdout that is asked for; the newest where none is.
+pub(super) async fn phase_of(
+    app: &App,
+    environment: &str,
+    experiment: &str,
+    asked: Option<u32>,
+) -> Result<(Stream, u32), HttpError> {
+    let mut phases = phases_of(app, environment, experiment).unwrap_or_default();
+    if phases.is_empty() || asked.is_some_and(|phase| !phases.contains(&phase)) {
+        // Whoever has just started it asks before the pipelines have heard.
+        let following = app.clone();
+        blocking(move || following.platform.follow_catalog().map_err(HttpError::internal)).await?;
+        phases = phases_of(app, environment, experiment)?;
+    }
+    let stream = stream(app, environment)?;
+    let newest = phases.iter().max().copied();
+    let phase = asked.or(newest).filter(|p| phases.contains(p)).ok_or_else(|| {
+        let what = match (newest, asked) {
+            (None, _) => format!("nothing named {experiment:?} was started in environment {environment:?}"),
+            (Some(newest), wanted) => format!(
+                "{experiment:?} has phases 1 to {newest}, not {}",
+                wanted.unwrap_or(newest)
+            ),
+        };
+        HttpError::not_found(what)
+    })?;
+    Ok((stream, phase))
+}
+
+impl ResultsParameters {
+    pub(super) fn query(&self) -> Result<ResultsQuery, HttpError> {
+        let bad = |field: &'static str, what: String| HttpError::bad_request("bad_parameter", what).field(field);
+        let mut query = ResultsQuery {
+            epoch: self.epoch,
+            ..ResultsQuery::default()
+        };
+        if let Some(kind) = &self.key_kind {
+            let kinds = evenhand_pipeline::KeyKind::ALL;
+            let found = kinds
+                .into_iter()
+                .find(|k| serde_json::to_value(k).is_ok_and(|v| v == kind.as_str()));
+            query.key_kind = Some(found.ok_or_else(|| {
+                let what = format!("{kind:?} is no kind of key; there are server, client, sidecar");
+                bad("key_kind", what)
+            })?);
+        }
+        if let Some(level) = self.confidence {
+            let known = (0.5..1.0)
+                .contains(&level)
+                .then(|| Confidence::from_alpha(1.0 - level))
+                .and_then(Result::ok);
+            let what = "confidence is at least 0.5 and below 1, such as 0.95";
+            query.confidence = Some(known.ok_or_else(|| bad("confidence", what.into()))?);
+        }
+        query.cut = match (&self.dimension, &self.value) {
+            (None, None) => None,
+            (Some(dimension), Some(value)) => Some(Cut {
+                dimension: dimension.clone(),
+                value: value.clone(),
+            }),
+            (Some(_), None) => return Err(bad("value", "`dimension` needs a `value` to cut to".into())),
+            (None, Some(_)) => return Err(bad("dimension", "`value` needs the `dimension` that it is of".into())),
+        };
+        Ok(query)
+    }
+}
+
+/// A dimension that the phase does not have has no cells, which must not look like having no units.
+pub(super) fn known_dimension(stream: &Stream, experiment: &str, phase: u32, dimension: &str) -> Result<(), HttpError> {
+    let catalog = stream.catalog();
+    let found = catalog
+        .experiments
+        .iter()
+        .find(|e| e.id == experiment && e.phase == phase);
+    let known = found.map(|e| e.dimensions.as_slice()).unwrap_or_default();
+    if known.iter().any(|one| one == dimension) {
+        return Ok(());
+    }
+    let what = if known.is_empty() {
+        format!("{experiment:?} has no dimensions: name some in its definition to cut results by them")
+    } else {
+        format!(
+            "{dimension:?} is no dimension of {experiment:?}; there are {}",
+            known.join(", ")
+        )
+    };
+    Err(HttpError::bad_request("unknown_dimension", what).field("dimension"))
+}
+
 /// Results of one phase of an experiment or holdout.
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{experiment}/results", tag = "results",
     params(("environment" = String, Path), ("experiment" = String, Path, description = "Key of the experiment or holdout"), ResultsParameters),
@@ -148,51 +242,10 @@ async fn results(
     Path((environment, experiment)): Path<(String, String)>,
     QueryOf(asked): QueryOf<ResultsParameters>,
 ) -> Result<Json<ExperimentResults>, HttpError> {
-    let mut phases = phases_of(&app, &environment, &experiment).unwrap_or_default();
-    if phases.is_empty() || asked.phase.is_some_and(|phase| !phases.contains(&phase)) {
-        // Whoever has just started it asks before the pipelines have heard.
-        let following = app.clone();
-        blocking(move || following.platform.follow_catalog().map_err(HttpError::internal)).await?;
-        phases = phases_of(&app, &environment, &experiment)?;
-    }
-    let stream = stream(&app, &environment)?;
-    let newest = phases.iter().max().copied();
-    let phase = asked.phase.or(newest).filter(|p| phases.contains(p)).ok_or_else(|| {
-        let what = match (newest, asked.phase) {
-            (None, _) => format!("nothing named {experiment:?} was started in environment {environment:?}"),
-            (Some(newest), wanted) => format!(
-                "{experiment:?} has phases 1 to {newest}, not {}",
-                wanted.unwrap_or(newest)
-            ),
-        };
-        HttpError::not_found(what)
-    })?;
-    let mut query = ResultsQuery {
-        epoch: asked.epoch,
-        ..ResultsQuery::default()
-    };
-    if let Some(kind) = &asked.key_kind {
-        let kinds = evenhand_pipeline::KeyKind::ALL;
-        let found = kinds
-            .into_iter()
-            .find(|k| serde_json::to_value(k).is_ok_and(|v| v == kind.as_str()));
-        query.key_kind = Some(found.ok_or_else(|| {
-            HttpError::bad_request(
-                "bad_parameter",
-                format!("{kind:?} is no kind of key; there are server, client, sidecar"),
-            )
-            .field("key_kind")
-        })?);
-    }
-    if let Some(level) = asked.confidence {
-        let known = (0.5..1.0)
-            .contains(&level)
-            .then(|| Confidence::from_alpha(1.0 - level))
-            .and_then(Result::ok);
-        query.confidence = Some(known.ok_or_else(|| {
-            HttpError::bad_request("bad_parameter", "confidence is at least 0.5 and below 1, such as 0.95")
-                .field("confidence")
-        })?);
+    let (stream, phase) = phase_of(&app, &environment, &experiment, asked.phase).await?;
+    let query = asked.query()?;
+    if let Some(cut) = &query.cut {
+        known_dimension(&stream, &experiment, phase, &cut.dimension)?;
     }
     let found = stream.results(experiment, phase, query).await.map_err(not_done)?;
     let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use evenhand_clickhouse::{ClickHouse, ClickHouseResults};
 use evenhand_kafka::{GroupLag, KafkaSettings, KafkaSink, LagReader, SinkSettings, SinkStatus, SpoolSettings, Toucher};
 use evenhand_manage::Manage;
-use evenhand_pipeline::analytics::AggregateSource;
-use evenhand_pipeline::catalog::Catalog;
+use evenhand_pipeline::analytics::{AggregateSource, PhaseAggregates, Slice};
+use evenhand_pipeline::catalog::{Catalog, CatalogExperiment};
 use evenhand_pipeline::ingest::Pseudonymiser;
 use evenhand_pipeline::process::UnitKey;
 use evenhand_pipeline::results::summarise;
@@ -168,12 +168,8 @@ impl Stream {
             .iter()
             .find(|e| e.id == experiment && e.phase == phase);
         let Some(experiment) = found else { return Ok(None) };
-        let source = ClickHouseResults::new(self.streams.store.clone(), Arc::clone(&self.environment));
-        let aggregates = source
-            .phase(experiment)
-            .await
-            .map_err(|e| e.to_string())?
-            .unwrap_or_default();
+        let found = self.aggregates(experiment, &query.slice(false)).await?;
+        let aggregates = query.of_cut(found.unwrap_or_default());
         let mut results = summarise(experiment, &aggregates, query, query.now_ms.unwrap_or_else(now_ms));
         let lag = self.streams.lag_of_results().await?;
         let behind = tokio::task::spawn_blocking(move || lag.look())
@@ -181,6 +177,16 @@ impl Stream {
             .map_err(|e| e.to_string())??;
         (results.lag_events, results.lag_seconds) = behind;
         Ok(Some(results))
+    }
+
+    /// The cells of a slice of a phase; none when there are none yet.
+    pub async fn aggregates(
+        &self,
+        experiment: &CatalogExperiment,
+        slice: &Slice,
+    ) -> Result<Option<PhaseAggregates>, String> {
+        let source = ClickHouseResults::new(self.streams.store.clone(), Arc::clone(&self.environment));
+        source.phase(experiment, slice).await.map_err(|e| e.to_string())
     }
 
     /// Whether results come from values that a Flink job has computed.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use evenhand_pipeline::catalog::Catalog;
+use evenhand_pipeline::analytics::{PhaseAggregates, Slice};
+use evenhand_pipeline::catalog::{Catalog, CatalogExperiment};
 use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcome, Pipeline, ResultsQuery};
 
 use super::scaled;
@@ -62,6 +63,40 @@ impl Stream {
                 .await
                 .map_err(StreamError::Elsewhere),
         }
+    }
+
+    /// The experiment's phase with its cells of each slice, all that there are by now; none when the catalog does not have it.
+    pub async fn aggregates(
+        &self,
+        experiment: String,
+        phase: u32,
+        slices: Vec<Slice>,
+    ) -> Result<Option<(CatalogExperiment, Vec<PhaseAggregates>)>, StreamError> {
+        let catalog = self.catalog();
+        let found = catalog
+            .experiments
+            .iter()
+            .find(|e| e.id == experiment && e.phase == phase);
+        let Some(found) = found.cloned() else { return Ok(None) };
+        let all = match self {
+            Self::Embedded(pipeline) => {
+                let pipeline = pipeline.clone();
+                off_thread(move || {
+                    let of = |slice| Ok(pipeline.aggregates(&experiment, phase, slice)?.unwrap_or_default());
+                    slices.iter().map(of).collect::<Result<Vec<_>, _>>()
+                })
+                .await?
+            }
+            Self::Scaled(stream) => {
+                let mut all = Vec::new();
+                for slice in &slices {
+                    let of = stream.aggregates(&found, slice).await.map_err(StreamError::Elsewhere)?;
+                    all.push(of.unwrap_or_default());
+                }
+                all
+            }
+        };
+        Ok(Some((found, all)))
     }
 
     /// Removes a unit's events and what they contributed; how many there were.

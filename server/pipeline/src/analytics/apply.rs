@@ -93,7 +93,7 @@ impl SqliteAnalytics {
                 gains(compiled, dictionary, &transaction, &record, &event, &mut changes)?;
             }
             let cell_changes = change_units(&transaction, compiled, changes)?;
-            cells::write(&transaction, &cell_changes)?;
+            cells::write(&transaction, dictionary, cell_changes)?;
             write_meta(&transaction, "position", &last.position.to_string())?;
         }
         transaction.commit().doing("committing what was processed")?;

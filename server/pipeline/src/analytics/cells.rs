@@ -2,50 +2,61 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::dictionary::Dictionary;
 use crate::{
     error::{Doing, StoreError},
     process::{
-        aggregate::{CellKey, Changes, Sums},
+        aggregate::{Changes, Sums},
         exact::Exact,
     },
 };
 
 /// Writes gathered changes. A cell that comes to nothing is removed, so that equal sets of events leave equal tables.
-pub(super) fn write(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+pub(super) fn write(connection: &Connection, dictionary: &mut Dictionary, changes: Changes) -> Result<(), StoreError> {
     const DOING: &str = "updating the aggregates";
-    let key_of = "target = ?1 AND epoch = ?2 AND variation = ?3 AND key_kind = ?4 AND standing = ?5";
+    let key_of =
+        "target = ?1 AND cut = ?2 AND day = ?3 AND epoch = ?4 AND variation = ?5 AND key_kind = ?6 AND standing = ?7";
     let prepare = |sql: &str| connection.prepare_cached(sql).doing(DOING);
     let mut read_cell = prepare(&format!(
         "SELECT n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross FROM cell WHERE {key_of}"
     ))?;
     let mut delete = prepare(&format!("DELETE FROM cell WHERE {key_of}"))?;
-    let mut replace = prepare("INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
-    for (key, change) in changes.0.iter().filter(|(_, change)| !change.is_zero()) {
-        let CellKey {
-            target,
-            epoch,
-            variation,
-            key_kind,
-            standing,
-        } = *key;
-        let place = params![target, epoch, variation, key_kind, standing.code()];
+    let mut replace =
+        prepare("INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
+    for (key, change) in changes.cells() {
+        let cut = match &key.cut {
+            Some(cut) => dictionary.intern(connection, cut)?,
+            None => 0,
+        };
+        let standing = key.standing.code();
+        let place = params![
+            key.target,
+            cut,
+            key.day,
+            key.epoch,
+            key.variation,
+            key.key_kind,
+            standing
+        ];
         let mut sums = read_cell
             .query_row(place, |row| sums(row, 0))
             .optional()
             .doing(DOING)?
             .unwrap_or_default();
-        sums.merge(change);
+        sums.merge(&change);
         if sums.is_zero() {
             delete.execute(place).doing(DOING)?;
             continue;
         }
         replace
             .execute(params![
-                target,
-                epoch,
-                variation,
-                key_kind,
-                standing.code(),
+                key.target,
+                cut,
+                key.day,
+                key.epoch,
+                key.variation,
+                key.key_kind,
+                standing,
                 sums.n,
                 sums.sum.to_string(),
                 sums.sum_sq.to_string(),

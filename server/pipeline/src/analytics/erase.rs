@@ -48,7 +48,8 @@ impl SqliteAnalytics {
                 erased.events += 1;
             }
             erased.units = changes.iter().map(|c| c.unit).collect::<BTreeSet<_>>().len();
-            cells::write(&transaction, &change_units(&transaction, compiled, changes)?)?;
+            let changes = change_units(&transaction, compiled, changes)?;
+            cells::write(&transaction, dictionary, changes)?;
         }
         transaction.commit().doing(DOING)?;
         Ok(erased)

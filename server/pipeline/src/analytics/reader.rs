@@ -8,11 +8,11 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{cells, sqlite::open_reader};
+use super::{cells, slice::Slice, sqlite::open_reader};
 use crate::{
     error::{Doing, StoreError},
     ingest::KeyKind,
-    process::aggregate::{Standing, Sums},
+    process::aggregate::{ALL_DAYS, Standing, Sums},
 };
 
 /// One cell with its names.
@@ -26,6 +26,10 @@ pub struct NamedCell {
     pub key_kind: KeyKind,
     /// Counted, multiple, overridden.
     pub standing: Standing,
+    /// The day of the counting exposure (UTC, from 1970-01-01); None: all days.
+    pub day: Option<i32>,
+    /// The units it is cut to, such as `country=SE`; None: all.
+    pub cut: Option<String>,
     /// The sums.
     pub sums: Sums,
 }
@@ -48,18 +52,6 @@ pub struct PhaseAggregates {
     pub metrics: BTreeMap<String, TargetAggregates>,
 }
 
-impl TargetAggregates {
-    /// The sums over the cells that `wanted` takes.
-    pub fn total(&self, wanted: impl Fn(&NamedCell) -> bool) -> Sums {
-        let mut total = Sums::default();
-        self.cells
-            .iter()
-            .filter(|cell| wanted(cell))
-            .for_each(|cell| total.merge(&cell.sums));
-        total
-    }
-}
-
 /// A read-only view of the aggregates.
 pub(crate) struct AggregateReader {
     connection: Mutex<Connection>,
@@ -73,19 +65,30 @@ impl AggregateReader {
     }
 
     /// The aggregates of one phase; None when the catalog does not have it (yet).
-    pub fn phase(&self, experiment: &str, phase: u32) -> Result<Option<PhaseAggregates>, StoreError> {
+    pub fn phase(&self, experiment: &str, phase: u32, slice: &Slice) -> Result<Option<PhaseAggregates>, StoreError> {
         const DOING: &str = "reading the aggregates";
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let cut = match slice.dimension {
+            None => "c.cut = 0 AND ?3 = ?4",
+            Some(_) => "c.cut IN (SELECT id FROM dictionary WHERE text >= ?3 AND text < ?4)",
+        };
+        let day = if slice.daily { "c.day >= 0" } else { "c.day = -1" };
         // One statement, hence one moment.
         let mut statement = connection
-            .prepare_cached(
-                "SELECT t.metric, t.complete, c.epoch, d.text, c.key_kind, c.standing, c.n, c.sum, c.sum_sq, c.pair_sum,
+            .prepare_cached(&format!(
+                "SELECT t.metric, t.complete, c.epoch, d.text, c.key_kind, c.standing, c.day, u.text, c.n, c.sum, c.sum_sq, c.pair_sum,
                         c.pair_sum_sq, c.pair_cross
-                 FROM target t LEFT JOIN cell c ON c.target = t.id LEFT JOIN dictionary d ON d.id = c.variation
-                 WHERE t.experiment = ?1 AND t.phase = ?2 ORDER BY t.metric, c.epoch, d.text, c.key_kind, c.standing",
-            )
+                 FROM target t LEFT JOIN cell c ON c.target = t.id AND {cut} AND {day} LEFT JOIN dictionary d ON d.id = c.variation
+                    LEFT JOIN dictionary u ON u.id = c.cut
+                 WHERE t.experiment = ?1 AND t.phase = ?2 ORDER BY t.metric, c.epoch, d.text, c.key_kind, c.standing, u.text, c.day"
+            ))
             .doing(DOING)?;
-        let mut rows = statement.query(params![experiment, phase]).doing(DOING)?;
+        // All texts that begin with the name and `=`, whose next character is `>`.
+        let (from, to) = match &slice.dimension {
+            None => (String::new(), String::new()),
+            Some(dimension) => (format!("{dimension}="), format!("{dimension}>")),
+        };
+        let mut rows = statement.query(params![experiment, phase, from, to]).doing(DOING)?;
         let mut found: Option<PhaseAggregates> = None;
         while let Some(row) = rows.next().doing(DOING)? {
             let all = found.get_or_insert_default();
@@ -102,7 +105,9 @@ impl AggregateReader {
                     variation: row.get(3).doing(DOING)?,
                     key_kind: KeyKind::from_code(row.get(4).doing(DOING)?).unwrap_or(KeyKind::Server),
                     standing: Standing::from_code(row.get(5).doing(DOING)?).unwrap_or(Standing::Counted),
-                    sums: cells::sums(row, 6).doing(DOING)?,
+                    day: Some(row.get(6).doing(DOING)?).filter(|day| *day != ALL_DAYS),
+                    cut: row.get(7).doing(DOING)?,
+                    sums: cells::sums(row, 8).doing(DOING)?,
                 });
             }
         }

@@ -39,7 +39,10 @@ impl SqliteAnalytics {
         let moving = |target: &Target| target.coverage == Coverage::UpTo(from);
 
         let Self {
-            connection, compiled, ..
+            connection,
+            compiled,
+            dictionary,
+            ..
         } = self;
         let transaction = connection.transaction().doing(DOING)?;
         let mut changes = Changes::default();
@@ -74,7 +77,7 @@ impl SqliteAnalytics {
                 events.push(history::read(row, 1).doing(DOING)?);
             }
         };
-        cells::write(&transaction, &changes)?;
+        cells::write(&transaction, dictionary, changes)?;
         let (complete, covered) = match reached {
             Coverage::Complete => (true, None),
             Coverage::UpTo(key) => (false, key.map(|k| k.0)),

@@ -1,10 +1,16 @@
 //! Tables and documented views of `analytics.sqlite`.
 
 /// Version of the tables below, kept in `meta`.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
+
+/// What makes tables of a version those of the next: a version, the statements. Cells are made anew from the units' history.
+pub const MIGRATIONS: [(&str, &str); 1] = [(
+    "1",
+    "DROP VIEW IF EXISTS aggregates; DROP TABLE cell; DELETE FROM target;",
+)];
 
 /// `event` is clustered by id (version 7 ids arrive in order and go to its end); `history` by unit, so that a unit's events lie
-/// on one page or two and are recomputed without searching.
+/// on one page or two and are recomputed without searching. `cell` begins with those that hold all units (cut 0) of all days (day -1).
 pub const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dictionary(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -19,10 +25,10 @@ CREATE TABLE IF NOT EXISTS target(
     id INTEGER PRIMARY KEY, experiment TEXT NOT NULL, phase INTEGER NOT NULL, metric TEXT NOT NULL, definition TEXT NOT NULL,
     complete INTEGER NOT NULL, covered_to BLOB, UNIQUE(experiment, phase, metric)) STRICT;
 CREATE TABLE IF NOT EXISTS cell(
-    target INTEGER NOT NULL, epoch INTEGER NOT NULL, variation INTEGER NOT NULL, key_kind INTEGER NOT NULL,
-    standing INTEGER NOT NULL, n INTEGER NOT NULL, sum TEXT NOT NULL, sum_sq TEXT NOT NULL, pair_sum TEXT NOT NULL,
-    pair_sum_sq TEXT NOT NULL, pair_cross TEXT NOT NULL,
-    PRIMARY KEY(target, epoch, variation, key_kind, standing)) STRICT, WITHOUT ROWID;
+    target INTEGER NOT NULL, cut INTEGER NOT NULL, day INTEGER NOT NULL, epoch INTEGER NOT NULL, variation INTEGER NOT NULL,
+    key_kind INTEGER NOT NULL, standing INTEGER NOT NULL, n INTEGER NOT NULL, sum TEXT NOT NULL, sum_sq TEXT NOT NULL,
+    pair_sum TEXT NOT NULL, pair_sum_sq TEXT NOT NULL, pair_cross TEXT NOT NULL,
+    PRIMARY KEY(target, cut, day, epoch, variation, key_kind, standing)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known_experiment(
     sent INTEGER NOT NULL, phase INTEGER NOT NULL, experiment TEXT NOT NULL, unit_type INTEGER NOT NULL,
     PRIMARY KEY(sent, phase)) STRICT, WITHOUT ROWID;
@@ -55,6 +61,7 @@ DROP VIEW IF EXISTS unit_assignments;
 DROP VIEW IF EXISTS exposures;
 DROP VIEW IF EXISTS events;
 DROP VIEW IF EXISTS aggregates;
+DROP VIEW IF EXISTS daily_aggregates;
 CREATE VIEW events AS SELECT {events};
 CREATE VIEW exposures AS SELECT
     lower(hex(h.unit)) AS unit, t.text AS unit_type, COALESCE(x.experiment, d.text) AS experiment_id, h.phase, h.epoch,
@@ -99,7 +106,16 @@ CREATE VIEW aggregates AS SELECT
     CASE c.key_kind WHEN 0 THEN 'server' WHEN 1 THEN 'client' ELSE 'sidecar' END AS key_kind,
     CASE c.standing WHEN 0 THEN 'counted' WHEN 1 THEN 'multiple' ELSE 'overridden' END AS standing,
     c.n, c.sum, c.sum_sq, c.pair_sum, c.pair_sum_sq, c.pair_cross, t.complete
-  FROM cell c JOIN target t ON t.id = c.target LEFT JOIN dictionary d ON d.id = c.variation;
+  FROM cell c JOIN target t ON t.id = c.target LEFT JOIN dictionary d ON d.id = c.variation
+  WHERE c.cut = 0 AND c.day = -1;
+CREATE VIEW daily_aggregates AS SELECT
+    t.experiment AS experiment_id, t.phase, c.epoch, d.text AS variation_id, t.metric,
+    CASE c.key_kind WHEN 0 THEN 'server' WHEN 1 THEN 'client' ELSE 'sidecar' END AS key_kind,
+    CASE c.standing WHEN 0 THEN 'counted' WHEN 1 THEN 'multiple' ELSE 'overridden' END AS standing,
+    date(c.day * 86400, 'unixepoch') AS day, u.text AS cut,
+    c.n, c.sum, c.sum_sq, c.pair_sum, c.pair_sum_sq, c.pair_cross, t.complete
+  FROM cell c JOIN target t ON t.id = c.target LEFT JOIN dictionary d ON d.id = c.variation LEFT JOIN dictionary u ON u.id = c.cut
+  WHERE c.day >= 0;
 ";
 
 /// The statements that make the views anew (they hold no data, so a new version of them needs no migration).

@@ -63,6 +63,7 @@ impl SqliteAnalytics {
                 cache_bytes / 1024
             ))
             .doing(DOING)?;
+        migrate(&connection)?;
         connection
             .execute_batch(schema::TABLES)
             .doing("making the analytics tables")?;
@@ -126,6 +127,36 @@ impl SqliteAnalytics {
         }
         Ok(())
     }
+}
+
+/// Brings the tables of an earlier version to this one; what is derived is made anew from what is kept.
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    const DOING: &str = "bringing the analytics tables to this version";
+    let made: bool = connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')",
+            [],
+            |row| row.get(0),
+        )
+        .doing(DOING)?;
+    if !made {
+        return Ok(());
+    }
+    for (place, (version, statements)) in schema::MIGRATIONS.iter().enumerate() {
+        if read_meta(connection, "version")?.as_deref() == Some(version) {
+            let next = schema::MIGRATIONS
+                .get(place + 1)
+                .map_or(schema::VERSION, |(next, _)| next);
+            let all = format!("BEGIN; {statements} INSERT OR REPLACE INTO meta VALUES ('version', '{next}'); COMMIT;");
+            connection.execute_batch(&all).doing(DOING)?;
+            tracing::info!(
+                from = version,
+                to = next,
+                "the analytics tables are of the new version; aggregates are made anew"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A value that must not change over the life of the file.

@@ -1,6 +1,6 @@
 //! Last step of processing: what units contribute, summed exactly. Adding and taking out are inverses.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::exact::Exact;
 
@@ -38,8 +38,18 @@ impl Standing {
     }
 }
 
+/// The day of a cell that holds all days.
+pub const ALL_DAYS: i32 = -1;
+
+/// The day (UTC, counted from 1970-01-01) of a moment.
+#[must_use]
+pub fn day_of(time_ms: i64) -> i32 {
+    const DAY_MS: i64 = 86_400_000;
+    i32::try_from(time_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX)
+}
+
 /// One cell of the aggregates. `target` is a metric (or the assignment itself) of one experiment's phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellKey {
     /// Row of the `target` table.
     pub target: i64,
@@ -51,6 +61,10 @@ pub struct CellKey {
     pub key_kind: u8,
     /// See [`Standing`].
     pub standing: Standing,
+    /// The day of the counting exposure, or [`ALL_DAYS`].
+    pub day: i32,
+    /// The units it is cut to, as [`super::cut`] writes them; None: all.
+    pub cut: Option<Arc<str>>,
 }
 
 /// The sums of one cell. `pair` is a ratio's denominator or the pre-period value.
@@ -100,11 +114,28 @@ impl Sums {
 
 /// Changes of cells, gathered over a batch and then written once.
 #[derive(Debug, Default)]
-pub struct Changes(pub BTreeMap<CellKey, Sums>);
+pub struct Changes(BTreeMap<CellKey, Sums>);
 
 impl Changes {
     /// Adds (`sign` 1) or takes out (−1) one unit's value.
     pub fn unit(&mut self, sign: i64, key: CellKey, value: i64, pair: i64) {
         self.0.entry(key).or_default().add_unit(sign, value, pair);
+    }
+
+    /// What changes, day by day and over all days, in order of the keys. Nothing in it is zero.
+    #[must_use]
+    pub fn cells(self) -> BTreeMap<CellKey, Sums> {
+        let mut cells = self.0;
+        let mut whole: BTreeMap<CellKey, Sums> = BTreeMap::new();
+        for (key, sums) in &cells {
+            let all_days = CellKey {
+                day: ALL_DAYS,
+                ..key.clone()
+            };
+            whole.entry(all_days).or_default().merge(sums);
+        }
+        cells.append(&mut whole);
+        cells.retain(|_, sums| !sums.is_zero());
+        cells
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! A change of a unit is `contributions(before)` taken out and `contributions(after)` put in, so no order of arrival can matter.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, sync::Arc};
 
 use evenhand_core::event::PropertyValue;
 use evenhand_stats::MetricKind;
 
 use super::{
     UnitEvent,
-    aggregate::{CellKey, Standing},
+    aggregate::{CellKey, Standing, day_of},
     compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
+    cut::cuts,
 };
 
 const MICROS: i128 = 1_000_000;
@@ -24,6 +25,8 @@ struct Seen {
     key_kind: u8,
     multiple: bool,
     overridden: bool,
+    /// Where its counting exposure is among the events.
+    place: usize,
 }
 
 /// Hands each contribution of the unit to `sink`: (cell, value, paired value).
@@ -49,22 +52,35 @@ pub fn contributions(
         } else {
             0
         };
-        let cell = |target: &Target| CellKey {
+        let cell = |target: &Target, cut: Option<Arc<str>>| CellKey {
             target: target.id,
             epoch: seen.epoch,
             variation,
             key_kind: seen.key_kind,
             standing,
+            day: day_of(seen.t0),
+            cut,
+        };
+        let properties = events.get(seen.place).and_then(|e| e.borrow().properties.as_deref());
+        let cuts = match standing {
+            Standing::Counted => cuts(&phase.dimensions, properties),
+            Standing::Multiple | Standing::Overridden => Vec::new(),
+        };
+        let mut into = |target: &Target, value: i64, pair: i64| {
+            sink(cell(target, None), value, pair);
+            for cut in &cuts {
+                sink(cell(target, Some(Arc::clone(cut))), value, pair);
+            }
         };
         if wanted(&phase.assignment) {
-            sink(cell(&phase.assignment), 0, 0);
+            into(&phase.assignment, 0, 0);
         }
         if standing != Standing::Counted {
             continue;
         }
         for metric in phase.metrics.iter().filter(|m| wanted(&m.target)) {
             let (value, pair) = measure_unit(metric, events, seen.t0);
-            sink(cell(&metric.target), value, pair);
+            into(&metric.target, value, pair);
         }
     }
 }
@@ -72,7 +88,7 @@ pub fn contributions(
 /// First exposures by (phase, epoch). The events come in order of (time, event id), so the first met is the first.
 fn exposures(events: &[impl Borrow<UnitEvent>], catalog: &Compiled) -> Vec<Seen> {
     let mut all: Vec<Seen> = Vec::new();
-    for event in events.iter().map(Borrow::borrow) {
+    for (place, event) in events.iter().map(Borrow::borrow).enumerate() {
         let Some(exposure) = &event.exposure else { continue };
         let Some(experiment) = catalog.experiments.get(&exposure.experiment) else {
             continue;
@@ -91,6 +107,7 @@ fn exposures(events: &[impl Borrow<UnitEvent>], catalog: &Compiled) -> Vec<Seen>
             key_kind: event.key_kind,
             multiple: false,
             overridden: exposure.overridden,
+            place,
         });
     }
     // Stable: inside an epoch the order of time stays.

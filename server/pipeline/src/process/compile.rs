@@ -20,7 +20,10 @@ pub type TargetName = (String, u32, String);
 /// Everything that decides what a target's cells hold: when it changes they are made anew.
 #[derive(Serialize)]
 struct Definition<'a> {
+    /// What a target's cells are: those of version 1 had no days and no cuts.
+    cells: u8,
     unit_type: &'a str,
+    dimensions: &'a [String],
     experiment: Vec<&'a String>,
     variations: Vec<(&'a String, &'a Vec<String>)>,
     metrics: Vec<&'a EventMetric>,
@@ -46,7 +49,9 @@ pub fn targets_of(experiment: &CatalogExperiment) -> Result<BTreeMap<TargetName,
     let mut wanted = BTreeMap::new();
     let mut want = |metric: &str, metrics: Vec<&EventMetric>| {
         let definition = Definition {
+            cells: 2,
             unit_type: &experiment.unit_type,
+            dimensions: &experiment.dimensions,
             experiment: experiment.aliases.iter().collect(),
             variations: experiment.variations.iter().map(|v| (&v.id, &v.aliases)).collect(),
             metrics,
@@ -106,6 +111,7 @@ pub fn compile(
         compiled.phases.push(Phase {
             unit_type: names.number(&experiment.unit_type)?,
             variations,
+            dimensions: experiment.dimensions.clone(),
             assignment: target("")?,
             metrics,
         });

@@ -80,6 +80,8 @@ pub struct Phase {
     pub unit_type: i64,
     /// Any id of a variation (real or opaque) to its real one.
     pub variations: HashMap<i64, i64>,
+    /// Properties of the counting exposure that units are cut by.
+    pub dimensions: Vec<String>,
     /// Counting units.
     pub assignment: Target,
     /// Measuring them.

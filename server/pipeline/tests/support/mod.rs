@@ -104,6 +104,7 @@ pub fn experiment(id: &str, phase: u32, metrics: Vec<CatalogMetric>) -> CatalogE
         aliases: vec![format!("{id}-opaque")],
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: std::collections::BTreeMap::new(),
+        dimensions: Vec::new(),
         metrics,
     }
 }

@@ -20,8 +20,14 @@ pub struct Sent {
     pub key_kind: KeyKind,
 }
 
-/// (experiment, phase, metric or "", epoch, variation or "", key kind, standing) → n and five sums as decimal text.
-pub type Table = BTreeMap<(String, u32, String, u32, String, u8, &'static str), Row>;
+/// (experiment, phase, metric or "", epoch, variation or "", key kind, standing) and (day or all, cut or "").
+pub type Key = (
+    (String, u32, String, u32, String, u8, &'static str),
+    (Option<i32>, String),
+);
+
+/// n and five sums of each cell.
+pub type Table = BTreeMap<Key, Row>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
@@ -125,7 +131,29 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
                 standing,
             )
         };
-        table.entry(key("")).or_default().n += 1;
+        let day = i32::try_from(first.time / 86_400_000).unwrap();
+        let mut cuts = vec![String::new()];
+        for dimension in &experiment.dimensions {
+            let properties: serde_json::Value =
+                serde_json::from_str(&first.event.canonical_properties().unwrap()).unwrap();
+            match properties.get(dimension) {
+                Some(serde_json::Value::String(text)) if (1..=64).contains(&text.chars().count()) => {
+                    cuts.push(format!("{dimension}={text}"));
+                }
+                Some(serde_json::Value::Bool(truth)) => cuts.push(format!("{dimension}={truth}")),
+                _ => {}
+            }
+        }
+        if standing != "counted" {
+            cuts.truncate(1);
+        }
+        let places: Vec<(Option<i32>, String)> = cuts
+            .iter()
+            .flat_map(|cut| [(None, cut.clone()), (Some(day), cut.clone())])
+            .collect();
+        for place in &places {
+            table.entry((key(""), place.clone())).or_default().n += 1;
+        }
         if standing != "counted" {
             continue;
         }
@@ -143,13 +171,15 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
                     )
                 }
             };
-            let row = table.entry(key(&metric.id)).or_default();
-            row.n += 1;
-            row.sum += x;
-            row.sum_sq += x * x;
-            row.pair_sum += y;
-            row.pair_sum_sq += y * y;
-            row.pair_cross += x * y;
+            for place in &places {
+                let row = table.entry((key(&metric.id), place.clone())).or_default();
+                row.n += 1;
+                row.sum += x;
+                row.sum_sq += x * x;
+                row.pair_sum += y;
+                row.pair_sum_sq += y * y;
+                row.pair_cross += x * y;
+            }
         }
     }
 }

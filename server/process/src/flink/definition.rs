@@ -16,6 +16,10 @@ const ONE: i64 = 1_000_000;
 
 #[derive(Serialize)]
 struct Definition<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    dimensions: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dimension_paths: Vec<String>,
     metrics: Vec<Metric<'a>>,
     names: Vec<&'a str>,
     unit_type: &'a str,
@@ -73,6 +77,8 @@ fn definition(experiment: &CatalogExperiment) -> Result<Definition<'_>, StoreErr
     let names = std::iter::once(&experiment.id).chain(&experiment.aliases);
     let variations = experiment.variations.iter();
     Ok(Definition {
+        dimensions: &experiment.dimensions,
+        dimension_paths: experiment.dimensions.iter().map(|name| path(name)).collect(),
         metrics: experiment
             .metrics
             .iter()
@@ -218,6 +224,7 @@ mod tests {
                     aliases: vec!["v-1".into()],
                 }],
                 epoch_weights: BTreeMap::new(),
+                dimensions: Vec::new(),
                 metrics: vec![
                     named("buyers", MetricDefinition::Events(events(MetricKind::Proportion))),
                     named("orders", MetricDefinition::Events(capped)),

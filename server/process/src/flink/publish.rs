@@ -175,6 +175,7 @@ mod tests {
                 aliases: Vec::new(),
             }],
             epoch_weights: BTreeMap::new(),
+            dimensions: Vec::new(),
             metrics: Vec::new(),
         }
     }

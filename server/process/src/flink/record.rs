@@ -1,8 +1,12 @@
 //! A record of a Flink job to a row. The shape is that of deploy/flink/README.md.
 
 use evenhand_clickhouse::UnitValueRow;
+use evenhand_core::event::PropertyValue;
 use evenhand_kafka::ValueRecord;
-use evenhand_pipeline::{KeyKind, process::aggregate::Standing};
+use evenhand_pipeline::{
+    KeyKind,
+    process::{aggregate::Standing, cut},
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -23,6 +27,32 @@ struct Value {
     value: i64,
     pair: i64,
     unit_type: String,
+    /// Records of a job of before have neither.
+    #[serde(default)]
+    exposed_at: i64,
+    #[serde(default)]
+    dimensions: Option<String>,
+}
+
+/// What a job writes as text: the names of a phase's dimensions, and of each what the exposure said of it, in a list of its own.
+#[derive(Deserialize)]
+struct Dimensions {
+    names: Vec<String>,
+    values: Vec<Vec<serde_json::Value>>,
+}
+
+/// The cuts, by the rule of `evenhand process`.
+fn cuts(text: &str) -> Result<Vec<String>, String> {
+    let said: Dimensions = serde_json::from_str(text).map_err(|e| format!("the dimensions: {e}"))?;
+    let mut cuts = Vec::new();
+    for (name, values) in said.names.iter().zip(&said.values) {
+        for value in values {
+            let value =
+                PropertyValue::try_from(value.to_string().as_str()).map_err(|e| format!("the dimensions: {e}"))?;
+            cuts.extend(cut::value(&value).map(|value| cut::text(name, value)));
+        }
+    }
+    Ok(cuts)
 }
 
 #[derive(Deserialize)]
@@ -50,6 +80,8 @@ pub(super) fn row(topic: &str, record: &ValueRecord) -> Result<UnitValueRow, Str
         value: 0,
         pair: 0,
         unit_type: String::new(),
+        exposed_at: 0,
+        cuts: Vec::new(),
         topic: topic.to_owned(),
         partition: u32::try_from(record.partition).map_err(|_| number("partition"))?,
         version: u64::try_from(record.offset).map_err(|_| number("offset"))?,
@@ -75,6 +107,11 @@ pub(super) fn row(topic: &str, record: &ValueRecord) -> Result<UnitValueRow, Str
         value: value.value,
         pair: value.pair,
         unit_type: value.unit_type,
+        exposed_at: value.exposed_at,
+        cuts: match (&value.dimensions, standing) {
+            (Some(text), Standing::Counted) => cuts(text)?,
+            _ => Vec::new(),
+        },
         gone: 0,
         ..row
     })

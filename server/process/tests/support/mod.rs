@@ -16,7 +16,7 @@ use evenhand_core::event::Event;
 use evenhand_kafka::UnitKey as RecordKey;
 use evenhand_pipeline::{
     ContentKind, IngestMeta, KeyKind, Pipeline, PipelineConfig, Pseudonyms,
-    analytics::{AggregateSource, PhaseAggregates},
+    analytics::{AggregateSource, PhaseAggregates, Slice},
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
         PropertyFilter,
@@ -147,6 +147,7 @@ pub fn experiment(id: &str, phase: u32, unit_type: &str, metrics: Vec<CatalogMet
         aliases: vec![format!("{id}-opaque")],
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: BTreeMap::new(),
+        dimensions: Vec::new(),
         metrics,
     }
 }
@@ -198,7 +199,10 @@ pub fn full() -> Catalog {
     Catalog {
         experiments: vec![
             experiment("exp-a", 1, "user_id", metrics_of_every_kind()),
-            experiment("exp-a", 2, "user_id", metrics_of_every_kind()),
+            CatalogExperiment {
+                dimensions: vec!["country".into(), "beta".into()],
+                ..experiment("exp-a", 2, "user_id", metrics_of_every_kind())
+            },
             experiment("exp-b", 1, "user_id", metrics_of_every_kind()),
             experiment("exp-d", 1, "device_id", metrics_of_every_kind()),
         ],
@@ -213,8 +217,18 @@ pub fn catalogs(catalog: &Catalog) -> Arc<Catalogs> {
 pub fn embedded(pipeline: &Pipeline, catalog: &Catalog) -> Vec<PhaseAggregates> {
     pipeline.set_catalog(Arc::new(catalog.clone())).unwrap();
     assert!(pipeline.settle(Duration::from_secs(60)), "{:?}", pipeline.gauges());
-    let of = |experiment: &CatalogExperiment| pipeline.aggregates(&experiment.id, experiment.phase).unwrap().unwrap();
-    catalog.experiments.iter().map(of).collect()
+    let mut all = Vec::new();
+    for experiment in &catalog.experiments {
+        for slice in Slice::all(&experiment.dimensions) {
+            all.push(
+                pipeline
+                    .aggregates(&experiment.id, experiment.phase, &slice)
+                    .unwrap()
+                    .unwrap(),
+            );
+        }
+    }
+    all
 }
 
 /// What ClickHouse holds.
@@ -222,7 +236,15 @@ pub async fn stored(store: &ClickHouse, catalog: &Catalog) -> Vec<PhaseAggregate
     let results = ClickHouseResults::new(store.clone(), ENVIRONMENT);
     let mut all = Vec::new();
     for experiment in &catalog.experiments {
-        all.push(results.phase(experiment).await.unwrap().expect("the phase is known"));
+        for slice in Slice::all(&experiment.dimensions) {
+            all.push(
+                results
+                    .phase(experiment, &slice)
+                    .await
+                    .unwrap()
+                    .expect("the phase is known"),
+            );
+        }
     }
     all
 }

@@ -3,6 +3,9 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
+use super::html_parts::{by_value, over_days};
+use super::parts::faults;
+use super::table::only;
 use super::{
     Figures, advice, at_the_planned_end, count, health, lift, list, number, promise, relative, text, verdict, yes,
 };
@@ -12,7 +15,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1a1a1e; --soft: #6b6b76; --line: #d9d9e0; --paper: #fff; --good: #0a7d4b; --bad: #b3261e; --flat: #3b5bdb; --wait: #8a8a94; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececf1; --soft: #a0a0ab; --line: #3a3a42; --paper: #17171b; --good: #4cc38a; --bad: #ff8a80; --flat: #91a7ff; --wait: #7c7c86; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; } h2 small { color: var(--soft); font-weight: normal; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; } h3 { font-size: 1rem; margin: 1rem 0 0; color: var(--soft); font-weight: 500; } h2 small { color: var(--soft); font-weight: normal; }
 .soft { color: var(--soft); } .advice { border-left: 4px solid var(--flat); padding: .6rem 1rem; margin: 1.2rem 0; font-size: 1.1rem; }
 .advice.bad { border-color: var(--bad); } .advice.good { border-color: var(--good); }
 .alarm { color: var(--bad); font-weight: 600; }
@@ -22,7 +25,16 @@ svg { width: 100%; height: auto; display: block; margin: .4rem 0; } svg text { f
 .good { color: var(--good); } .bad { color: var(--bad); } .flat { color: var(--flat); } .wait { color: var(--wait); }
 ";
 
-pub fn page(results: &Value) -> String {
+/// What the report is made of: the server's answers.
+pub struct Report<'a> {
+    pub results: &'a Value,
+    pub health: &'a Value,
+    pub days: &'a Value,
+    /// One a dimension.
+    pub cuts: &'a [Value],
+}
+pub fn page(report: &Report<'_>) -> String {
+    let results = report.results;
     let name = text(results, "/experiment_id");
     let page = html! {
         (DOCTYPE)
@@ -34,13 +46,18 @@ pub fn page(results: &Value) -> String {
                 style { (maud::PreEscaped(STYLE)) }
             }
             body {
-                h1 { (name) }
+                h1 { (name) (only(results)) }
                 div .soft { "phase " (count(results, "/phase")) ", epoch " (count(results, "/epoch")) ", as of " (moment(results)) }
                 div class={ "advice " (advice_class(results)) } { (advice(results)) }
                 @for (at, line) in health(results).iter().enumerate() {
                     div .alarm[at == 0 && yes(results, "/srm_sequential/mismatch")] { (line) }
                 }
-                @for metric in list(results, "/metrics") { (of_metric(metric, results)) }
+                @for line in faults(report.health) { div .alarm { (line) } }
+                @for metric in list(results, "/metrics") {
+                    (of_metric(metric, results))
+                    (over_days(report.days, text(metric, "/id")))
+                    @for cut in report.cuts { (by_value(cut, text(metric, "/id"))) }
+                }
                 p .soft { (promise(results)) }
             }
         }
@@ -167,11 +184,17 @@ fn plot(metric: &Value) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::results::tests::answer;
+    use crate::cli::results::tests::{answer, sick};
 
     #[test]
     fn the_page_stands_alone_and_names_are_text() {
-        let page = page(&answer());
+        let (answer, health) = (answer(), sick());
+        let page = page(&Report {
+            results: &answer,
+            health: &health,
+            days: &Value::Null,
+            cuts: &[],
+        });
         assert!(
             page.contains("&lt;b&gt;new&lt;/b&gt;") && !page.contains("<b>new"),
             "{page}"

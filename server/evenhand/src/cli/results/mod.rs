@@ -2,6 +2,8 @@
 
 mod csv;
 mod html;
+mod html_parts;
+mod parts;
 mod table;
 
 use std::path::PathBuf;
@@ -28,31 +30,102 @@ pub struct Results {
     /// Write a report with plots into this file: one page of HTML that needs nothing else
     #[arg(long, group = "shape", value_name = "FILE")]
     html: Option<PathBuf>,
+    /// By day of first exposure
+    #[arg(long, group = "part", conflicts_with = "html")]
+    days: bool,
+    /// By the values of one of the experiment's dimensions, such as country
+    #[arg(long, group = "part", conflicts_with = "html", value_name = "DIMENSION")]
+    by: Option<String>,
+    /// Only units of one value of a dimension, such as country=SE
+    #[arg(long, value_name = "DIMENSION=VALUE", conflicts_with = "by")]
+    only: Option<String>,
     #[command(flatten)]
     connect: Connect,
 }
 
 impl Results {
     pub fn run(self) -> Result<ExitCode, String> {
-        let phase = self.phase.map(|p| format!("?phase={p}")).unwrap_or_default();
-        let path = format!(
-            "/api/environments/{}/experiments/{}/results{phase}",
-            self.connect.environment, self.experiment
-        );
-        let results = self.connect.client()?.get(&path)?;
+        let client = self.connect.client()?;
+        let asked = self.asked()?;
+        let part = match &self.by {
+            _ if self.days => "/days".to_owned(),
+            Some(dimension) => format!("/dimensions/{}", encoded(dimension)),
+            None => String::new(),
+        };
+        let results = client.get(&self.path(&part, &asked))?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?);
+        } else if self.days || self.by.is_some() {
+            let (rows, about) = if self.days {
+                (parts::days(&results), parts::about_days(&results))
+            } else {
+                (parts::values(&results), parts::about_values(&results))
+            };
+            if self.csv {
+                print!("{}", rows.csv()?);
+            } else {
+                print!("{about}{}", rows.table());
+            }
         } else if self.csv {
             print!("{}", csv::rows(&results)?);
-        } else if let Some(file) = &self.html {
-            std::fs::write(file, html::page(&results))
-                .map_err(|e| format!("{} can't be written: {e}", file.display()))?;
-            println!("{}", file.display());
         } else {
-            print!("{}", table::page(&results));
+            let health = client.get(&self.path("/health", &self.of_phase()))?;
+            if let Some(file) = &self.html {
+                let days = client.get(&self.path("/days", &asked))?;
+                let dimensions = list(&results, "/dimensions").filter_map(Value::as_str);
+                let cuts: Vec<Value> = dimensions
+                    .filter(|_| self.only.is_none())
+                    .map(|one| client.get(&self.path(&format!("/dimensions/{}", encoded(one)), &asked)))
+                    .collect::<Result<_, _>>()?;
+                let page = html::page(&html::Report {
+                    results: &results,
+                    health: &health,
+                    days: &days,
+                    cuts: &cuts,
+                });
+                std::fs::write(file, page).map_err(|e| format!("{} can't be written: {e}", file.display()))?;
+                println!("{}", file.display());
+            } else {
+                print!("{}", table::page(&results, &health));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Results {
+    fn path(&self, part: &str, asked: &str) -> String {
+        format!(
+            "/api/environments/{}/experiments/{}/results{part}{asked}",
+            encoded(&self.connect.environment),
+            encoded(&self.experiment)
+        )
+    }
+
+    fn of_phase(&self) -> String {
+        self.phase.map(|phase| format!("?phase={phase}")).unwrap_or_default()
+    }
+
+    fn asked(&self) -> Result<String, String> {
+        let phase = self.of_phase();
+        let Some(only) = &self.only else { return Ok(phase) };
+        let (dimension, value) = only
+            .split_once('=')
+            .ok_or_else(|| format!("--only {only}: it is DIMENSION=VALUE, such as country=SE"))?;
+        let start = if phase.is_empty() { "?" } else { "&" };
+        Ok(format!(
+            "{phase}{start}dimension={}&value={}",
+            encoded(dimension),
+            encoded(value)
+        ))
+    }
+}
+
+/// A text as a part of an address: of its path too, where a space is no `+`.
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
 }
 
 /// A text of the answer; empty where there is none.
@@ -283,6 +356,12 @@ fn advice(results: &Value) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use serde_json::{Value, json};
+
+    /// An answer on the health of data that are sick.
+    pub fn sick() -> Value {
+        let suspect = json!({ "dimension": "country", "value": "NO", "units": 800, "adjusted_p_value": 1e-9, "mismatch": true, "p_value_without": 1.0, "heals": true });
+        json!({ "finding": "failure", "sample_ratio": { "finding": "failure", "p_value": 1e-9, "since": "2026-11-20", "suspects": [suspect] }, "multiple_exposure": { "finding": "healthy", "units": 0, "share": 0.0 }, "pre_period": { "finding": "unknown", "comparisons": [] } })
+    }
 
     /// An answer of the server's shape: a rate that is better, a guardrail that is harmed, a sum without enough data.
     pub fn answer() -> Value {

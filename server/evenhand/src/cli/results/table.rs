@@ -2,17 +2,19 @@
 
 use serde_json::Value;
 
+use super::parts::faults;
 use super::{Figures, advice, at_the_planned_end, count, health, lift, list, number, promise, relative, text, verdict};
 use crate::cli::sql::aligned;
 
-pub fn page(results: &Value) -> String {
+pub fn page(results: &Value, sick: &Value) -> String {
     let mut out = format!(
-        "{}, phase {}, epoch {}\n",
+        "{}{}, phase {}, epoch {}\n",
         text(results, "/experiment_id"),
+        only(results),
         count(results, "/phase"),
         count(results, "/epoch")
     );
-    for line in health(results) {
+    for line in health(results).into_iter().chain(faults(sick)) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -49,6 +51,14 @@ pub fn page(results: &Value) -> String {
 }
 
 /// 95, and 97.5 where a correction makes it so.
+/// What the results are cut to.
+pub fn only(results: &Value) -> String {
+    match text(results, "/cut") {
+        "" => String::new(),
+        cut => format!(", only units of {cut}"),
+    }
+}
+
 fn plain(percent: f64) -> String {
     let text = format!("{percent:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -82,11 +92,11 @@ fn row(arm: &Value, metric: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::results::tests::answer;
+    use crate::cli::results::tests::{answer, sick};
 
     #[test]
     fn health_comes_before_any_number_and_what_is_too_early_says_what_it_lacks() {
-        let page = page(&answer());
+        let page = page(&answer(), &sick());
         assert!(page.find("MISMATCH").unwrap() < page.find("click-rate").unwrap());
         for wanted in [
             "0.690 %",
@@ -98,6 +108,8 @@ mod tests {
             "anytime-valid",
             "shared by 2 comparisons",
             "→ fix the data first: units do not split",
+            "since the units of 2026-11-20",
+            "likely cause: country NO",
         ] {
             assert!(page.contains(wanted), "{wanted} is missing:\n{page}");
         }

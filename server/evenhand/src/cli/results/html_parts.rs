@@ -1,0 +1,129 @@
+//! Plots of the report: the lift day by day, and by the values of each dimension.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::{count, list, number, text};
+
+const LEFT: f64 = 190.0;
+const WIDTH: f64 = 740.0;
+const HEIGHT: f64 = 150.0;
+const ROW: f64 = 24.0;
+
+/// A relative effect with its interval, in per cent.
+#[derive(Clone, Copy)]
+struct Bar {
+    estimate: f64,
+    lower: f64,
+    upper: f64,
+}
+
+fn bar(lift: Option<&Value>) -> Option<Bar> {
+    let figure = |path: &str| number(lift?, path).map(|value| value * 100.0);
+    Some(Bar {
+        estimate: figure("/relative/estimate")?,
+        lower: figure("/relative/lower")?,
+        upper: figure("/relative/upper")?,
+    })
+}
+
+fn furthest<'a>(bars: impl Iterator<Item = &'a Bar>) -> f64 {
+    bars.flat_map(|bar| [bar.lower.abs(), bar.upper.abs()])
+        .fold(0.0, f64::max)
+}
+
+/// How each variation's lift on a metric came to what it is.
+pub fn over_days(days: &Value, metric: &str) -> Markup {
+    let lifts = |variation: &str| -> Vec<(usize, Bar)> {
+        let of_day = |(at, day): (usize, &Value)| {
+            let of = list(day, "/metrics").find(|one| text(one, "/id") == metric)?;
+            let arm = list(of, "/arms").find(|arm| text(arm, "/variation_id") == variation)?;
+            Some((at, bar(arm.get("lift_so_far"))?))
+        };
+        list(days, "/days").enumerate().filter_map(of_day).collect()
+    };
+    let names: Vec<&str> = list(days, "/days").map(|day| text(day, "/day")).collect();
+    let variations = list(days, "/days").last().map_or(Vec::new(), |day| {
+        list(day, "/variations")
+            .map(|one| text(one, "/variation_id"))
+            .collect::<Vec<_>>()
+    });
+    html! {
+        @for variation in variations {
+            @let lifts = lifts(variation);
+            @if lifts.len() > 1 { (band(variation, metric, &names, &lifts)) }
+        }
+    }
+}
+
+fn band(variation: &str, metric: &str, names: &[&str], lifts: &[(usize, Bar)]) -> Markup {
+    let reach = furthest(lifts.iter().map(|(_, bar)| bar)) * 1.08;
+    let x = |at: usize| LEFT + WIDTH * at as f64 / (names.len().max(2) - 1) as f64;
+    let y = |value: f64| HEIGHT / 2.0 * (1.0 - value / reach);
+    let points = |of: &dyn Fn(&Bar) -> f64| -> Vec<String> {
+        lifts
+            .iter()
+            .map(|(at, bar)| format!("{:.1},{:.1}", x(*at), y(of(bar))))
+            .collect()
+    };
+    let (above, mut below) = (points(&|bar| bar.upper), points(&|bar| bar.lower));
+    below.reverse();
+    let around = [above, below].concat().join(" ");
+    let line = points(&|bar| bar.estimate).join(" ");
+    let end = |at: usize| names.get(at).copied().unwrap_or_default();
+    html! {
+        svg viewBox=(format!("0 0 960 {}", HEIGHT + 20.0)) role="img" {
+            title { "Relative effect of " (variation) " on " (metric) " of all units up to each day, with its interval" }
+            text x="0" y=(HEIGHT / 2.0 + 4.0) { (variation) }
+            text .soft x=(LEFT - 8.0) y="12" text-anchor="end" { "+" (format!("{reach:.1}")) " %" }
+            text .soft x=(LEFT - 8.0) y=(HEIGHT) text-anchor="end" { "−" (format!("{reach:.1}")) " %" }
+            line x1=(LEFT) x2=(LEFT + WIDTH) y1=(y(0.0)) y2=(y(0.0)) stroke="currentColor" opacity="0.4" {}
+            g class="flat" {
+                polygon points=(around) fill="currentColor" opacity="0.2" {}
+                polyline points=(line) fill="none" stroke="currentColor" stroke-width="2" {}
+            }
+            text .soft x=(LEFT) y=(HEIGHT + 16.0) { (end(0)) }
+            text .soft x=(LEFT + WIDTH) y=(HEIGHT + 16.0) text-anchor="end" { (end(names.len().saturating_sub(1))) }
+        }
+    }
+}
+
+/// The lifts on a metric by the values of a dimension.
+pub fn by_value(results: &Value, metric: &str) -> Markup {
+    let mut rows: Vec<(String, u64, Bar)> = Vec::new();
+    for value in list(results, "/values") {
+        let of = list(value, "/metrics").find(|one| text(one, "/id") == metric);
+        for arm in of.into_iter().flat_map(|of| list(of, "/arms")) {
+            if let Some(bar) = bar(arm.get("lift")) {
+                let name = format!("{} · {}", text(value, "/value"), text(arm, "/variation_id"));
+                rows.push((name, count(value, "/units"), bar));
+            }
+        }
+    }
+    let reach = furthest(rows.iter().map(|(.., bar)| bar)) * 1.08;
+    if rows.is_empty() || reach <= 0.0 {
+        return html! {};
+    }
+    let x = |value: f64| LEFT + 60.0 + (WIDTH - 60.0) * (value + reach) / (2.0 * reach);
+    let height = ROW * (rows.len() as f64 + 1.0);
+    html! {
+        h3 { "by " (text(results, "/dimension")) }
+        svg viewBox=(format!("0 0 960 {height}")) role="img" {
+            title { "Relative effects on " (metric) " by " (text(results, "/dimension")) ", in per cent, with intervals" }
+            line x1=(x(0.0)) x2=(x(0.0)) y1="0" y2=(height - ROW) stroke="currentColor" opacity="0.4" {}
+            @for (row, (name, units, bar)) in rows.iter().enumerate() {
+                @let y = ROW * (row as f64 + 0.5);
+                text x="0" y=(y + 4.0) { (name) }
+                text .soft x=(LEFT + 50.0) y=(y + 4.0) text-anchor="end" { (units) }
+                g class=(if bar.lower > 0.0 || bar.upper < 0.0 { "flat" } else { "wait" }) {
+                    line x1=(x(bar.lower)) x2=(x(bar.upper)) y1=(y) y2=(y) stroke="currentColor" stroke-width="6" stroke-linecap="round" opacity="0.35" {}
+                    circle cx=(x(bar.estimate)) cy=(y) r="4" fill="currentColor" {}
+                }
+            }
+            @let edge = format!("{:.1} %", reach / 1.08);
+            text .soft x=(x(-reach / 1.08)) y=(height - 8.0) text-anchor="middle" { "−" (edge) }
+            text .soft x=(x(0.0)) y=(height - 8.0) text-anchor="middle" { "0" }
+            text .soft x=(x(reach / 1.08)) y=(height - 8.0) text-anchor="middle" { "+" (edge) }
+        }
+    }
+}
