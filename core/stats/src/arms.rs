@@ -1,5 +1,6 @@
 //! One arm: exact sums in, an estimate with its variance out.
 
+pub mod bands;
 pub mod cuped;
 pub mod cuped_ratio;
 pub mod estimate;

@@ -48,6 +48,7 @@ pub mod health;
 pub mod planning;
 mod unavailable;
 
+pub use arms::bands::{Band, Bands, band_of, band_start};
 pub use arms::cuped::{PrePeriodAdjusted, adjust_by_pre_period};
 pub use arms::cuped_ratio::adjust_ratio_by_pre_period;
 pub use arms::estimate::ArmEstimate;

@@ -28,6 +28,8 @@ pub enum Unavailable {
     MinimumData,
     /// The interval is true at the planned end only, which is not reached.
     PlannedEnd,
+    /// What the figure needs is kept for all units together, and not for this part of them.
+    NotKept,
 }
 
 impl fmt::Display for Unavailable {
@@ -41,6 +43,7 @@ impl fmt::Display for Unavailable {
             Self::Overflow => "the metric's sums are too large to be exact; check the metric's unit",
             Self::Inconsistent => "the stored sums contradict each other; rebuild the aggregates from the events",
             Self::OutOfDomain => "an argument lies outside its documented domain",
+            Self::NotKept => "what this figure needs is kept for all units together, and not for this part of them",
             Self::PlannedEnd => "the planned end is not reached, and the interval is true only there",
             Self::MinimumData => "an arm has not yet the least data that an interval asks for",
         })

@@ -1,5 +1,5 @@
--- Cells by the day of the counting exposure (days since 1970; -1: all days) and cut to units of which it said the same (such as country=SE;
--- empty: all units). The cells of before belong to targets that are counted anew.
+-- Cells by the day of the counting exposure (days since 1970; -1: all days) and cut to units of which it said the same (such as country=SE), or
+-- whose value lies in one band ($band=); empty: all units. The cells of before belong to targets that are counted anew.
 ALTER TABLE cells{local}{on_cluster}
     ADD COLUMN day Int32,
     ADD COLUMN cut String,
@@ -82,7 +82,7 @@ FROM
         cells.standing AS stands, cells.day AS since, cells.cut AS cut_to, sum(cells.n) AS units, sum(cells.sum) AS x, sum(cells.sum_sq) AS xx,
         sum(cells.pair_sum) AS y, sum(cells.pair_sum_sq) AS yy, sum(cells.pair_cross) AS xy
     FROM cells FINAL
-    WHERE target != 0 AND cells.day >= 0 AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
+    WHERE target != 0 AND cells.day >= 0 AND NOT startsWith(cells.cut, '$band=') AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
     GROUP BY of, experiment, phase, epoch, variation, metric, of_target, kind, stands, since, cut_to
 )
 WHERE units != 0;
@@ -109,7 +109,7 @@ SELECT
 FROM
 (
     SELECT environment, experiment, phase, epoch, variation, metric, unit_values.key_kind AS kind, unit_values.standing AS stands,
-        toDate32(exposed_at) AS since, arrayJoin(arrayPushFront(arrayMap(one -> toString(one), cuts), '')) AS cut_to, value, pair
+        toDate32(exposed_at) AS since, arrayJoin(arrayPushFront(arrayFilter(one -> NOT startsWith(one, '$band='), arrayMap(one -> toString(one), cuts)), '')) AS cut_to, value, pair
     FROM unit_values FINAL
 )
 GROUP BY environment, experiment, phase, epoch, variation, metric, kind, stands, since, cut_to;

@@ -91,7 +91,7 @@ impl ClickHouse {
     pub(crate) async fn phase_cells(&self, condition: &str, slice: &Slice) -> Result<Vec<CellRow>, ClickHouseError> {
         let day = if slice.daily { "day >= 0" } else { "day = -1" };
         let cut = match &slice.dimension {
-            None => "cut = ''".to_owned(),
+            None => format!("(cut = '' OR startsWith(cut, {}))", literal(&cut::of_bands())),
             Some(dimension) => format!("startsWith(cut, {})", literal(&cut::text(dimension, ""))),
         };
         let sql = format!(

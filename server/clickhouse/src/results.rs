@@ -12,6 +12,7 @@ use evenhand_pipeline::{
     process::{
         aggregate::{ALL_DAYS, Standing, Sums},
         compile::targets_of,
+        cut::{self, Cut},
     },
 };
 
@@ -85,7 +86,7 @@ impl ClickHouseResults {
         }
         for (at, sums) in sums {
             if !sums.is_zero() {
-                place(&mut all, at.metric).cells.push(named(&at, sums)?);
+                place(&mut all, at.metric).push(named(&at, sums)?);
             }
         }
         Ok(Some(all))
@@ -112,7 +113,10 @@ impl ClickHouseResults {
         {
             if row.metric.is_empty() || all.metrics.contains_key(&row.metric) {
                 let cell = named(&Place::of(&row.metric, &row), row.sums()?)?;
-                place(&mut all, &row.metric).cells.push(cell);
+                // A loader can't know which metrics ask for bands, and keeps those of all.
+                if !matches!(cell.cut, Cut::Band(_)) || has_bands(experiment, &row.metric) {
+                    place(&mut all, &row.metric).push(cell);
+                }
             }
         }
         all.assignment.complete = true;
@@ -157,18 +161,25 @@ impl<'a> Place<'a> {
 
 fn named(at: &Place<'_>, sums: Sums) -> Result<NamedCell, ClickHouseError> {
     let Place { key_kind, standing, .. } = *at;
-    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let strange = |what: &str| ClickHouseError::Damaged(format!("The aggregates in ClickHouse hold {what}."));
     Ok(NamedCell {
         epoch: at.epoch,
-        variation: some(at.variation),
+        variation: (!at.variation.is_empty()).then(|| at.variation.to_owned()),
         key_kind: KeyKind::from_code(key_kind)
             .ok_or_else(|| strange(&format!("{key_kind}, which is no kind of key")))?,
         standing: Standing::from_code(standing).ok_or_else(|| strange(&format!("{standing}, which is no standing")))?,
         day: (at.day != ALL_DAYS).then_some(at.day),
-        cut: some(at.cut),
+        cut: match cut::band(at.cut) {
+            _ if at.cut.is_empty() => Cut::All,
+            Some(start) => Cut::Band(start),
+            None => Cut::Value(at.cut.into()),
+        },
         sums,
     })
+}
+
+fn has_bands(experiment: &CatalogExperiment, metric: &str) -> bool {
+    experiment.event_metric(metric).is_some_and(|events| events.bands)
 }
 
 fn place<'a>(all: &'a mut PhaseAggregates, metric: &str) -> &'a mut TargetAggregates {

@@ -41,7 +41,7 @@ pub struct UnitValueRow {
     pub unit_type: String,
     /// When it was first exposed, milliseconds since 1970.
     pub exposed_at: i64,
-    /// What it can be cut to, such as `country=SE`.
+    /// What it can be cut to, such as `country=SE`, and the band of its value.
     pub cuts: Vec<String>,
     /// The topic that the record stands in.
     pub topic: String,
@@ -80,6 +80,14 @@ struct SumsRow {
     pair_sum: Int256,
     pair_sum_sq: Int256,
     pair_cross: Int256,
+}
+
+/// Those of a unit's cuts whose text begins so.
+fn beginning_with(start: &str) -> String {
+    format!(
+        "arrayFilter(one -> startsWith(one, {}), arrayMap(one -> toString(one), cuts))",
+        literal(start)
+    )
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -155,11 +163,8 @@ impl ClickHouse {
             "toInt32(-1)"
         };
         let cut = match &slice.dimension {
-            None => "''".to_owned(),
-            Some(dimension) => format!(
-                "arrayJoin(arrayFilter(one -> startsWith(one, {}), arrayMap(one -> toString(one), cuts)))",
-                literal(&cut::text(dimension, ""))
-            ),
+            None => format!("arrayJoin(arrayPushFront({}, ''))", beginning_with(&cut::of_bands())),
+            Some(dimension) => format!("arrayJoin({})", beginning_with(&cut::text(dimension, ""))),
         };
         // The names of the columns are given in the end, so that none of them hides what it is made of.
         let sql = format!(

@@ -424,9 +424,11 @@ async fn unit_values_add_up_to_aggregates() {
             event_name: "buy".into(),
             filter: Vec::new(),
             number: NumberSource::Value,
+            from_seconds: 0,
             window_seconds: 60,
             cap_micros: None,
             pre_period_seconds: None,
+            bands: false,
         }),
     };
     let experiment = CatalogExperiment {

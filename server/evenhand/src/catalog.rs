@@ -9,7 +9,7 @@ use evenhand_pipeline::catalog::{
     Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, Method,
     MetricDefinition, NumberSource, PropertyFilter, Reading, Role,
 };
-use evenhand_stats::{MetricKind, MinimumData};
+use evenhand_stats::{MetricKind, MinimumData, Quantile};
 
 /// Between a ratio's key and the names of its two halves. No key of a person's holds it.
 const HALF: char = '/';
@@ -82,7 +82,14 @@ fn reading(metric: &managed::CatalogMetric) -> Reading {
             conversions: metric.minimum.conversions,
             units: metric.minimum.units,
         },
+        quantile: metric.quantile_bp.and_then(of_basis_points),
+        cap: metric.cap_bp.and_then(of_basis_points),
     }
+}
+
+/// A hundredth of a per cent is a hundred millionths.
+fn of_basis_points(points: u32) -> Option<Quantile> {
+    Quantile::from_millionths(points.saturating_mul(100)).ok()
 }
 
 /// What the half of a ratio adds up.
@@ -120,9 +127,11 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
                 Some(name) => NumberSource::Property { name: name.clone() },
                 None => NumberSource::Value,
             },
+            from_seconds: metric.from_seconds,
             window_seconds: metric.window_seconds,
             cap_micros,
             pre_period_seconds: metric.pre_period_seconds,
+            bands: metric.cap_bp.is_some() || metric.quantile_bp.is_some(),
         })
     };
     let read = |id: String, definition, reading| CatalogMetric {
@@ -136,6 +145,7 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
         ManagedKind::Count => MetricKind::Count,
         ManagedKind::Sum => MetricKind::Sum,
         ManagedKind::Mean => MetricKind::Mean,
+        ManagedKind::Quantile => MetricKind::Quantile,
         ManagedKind::Ratio => MetricKind::Ratio,
     };
     match (&metric.denominator, kind) {
@@ -208,9 +218,12 @@ mod tests {
                 kind: ManagedKind::Ratio,
                 event: selector("purchase"),
                 denominator: Some(selector("visit")),
+                from_seconds: 0,
                 window_seconds: 60,
                 cap_micros: None,
                 pre_period_seconds: None,
+                cap_bp: None,
+                quantile_bp: None,
             }],
         }
     }

@@ -79,10 +79,16 @@ pub struct CatalogMetric {
     pub event: EventSelector,
     /// The denominator of a ratio.
     pub denominator: Option<EventSelector>,
+    /// Seconds after the first exposure from which on an event counts.
+    pub from_seconds: u32,
     /// Seconds after the first exposure in which an event counts; `u32::MAX` (136 years): for good.
     pub window_seconds: u32,
     /// The most one unit's value may be.
     pub cap_micros: Option<i64>,
+    /// The percentile that values are drawn in to, in basis points.
+    pub cap_bp: Option<u32>,
+    /// The quantile that is compared, in basis points.
+    pub quantile_bp: Option<u32>,
     /// Seconds before the first exposure whose events give the unit's pre-period value.
     pub pre_period_seconds: Option<u32>,
 }
@@ -184,6 +190,18 @@ fn metrics(model: &Model, project: &str, experiment: &Experiment) -> Vec<Catalog
     used.collect()
 }
 
+/// The percentile cap of a metric whose definition names none.
+const USUAL_CAP_BP: u32 = 9_990;
+const NO_CAP_BP: u32 = 10_000;
+
+fn percentile_cap(metric: &Metric) -> Option<u32> {
+    let cap = match metric.kind {
+        MetricKind::Sum | MetricKind::Mean if metric.cap_micros.is_none() => metric.cap_bp.unwrap_or(USUAL_CAP_BP),
+        _ => NO_CAP_BP,
+    };
+    (cap < NO_CAP_BP).then_some(cap)
+}
+
 fn metric(metric: &Metric, used: &ExperimentMetric) -> CatalogMetric {
     // Lengths are whole seconds of at most 90 days.
     let seconds = |ms: i64| u32::try_from(ms / 1_000).unwrap_or(u32::MAX);
@@ -196,8 +214,11 @@ fn metric(metric: &Metric, used: &ExperimentMetric) -> CatalogMetric {
         kind: metric.kind,
         event: metric.event.clone(),
         denominator: metric.denominator.clone(),
+        from_seconds: metric.window_start_ms.map_or(0, seconds),
         window_seconds: metric.window_ms.map_or(u32::MAX, seconds),
         cap_micros: metric.cap_micros,
+        cap_bp: percentile_cap(metric),
+        quantile_bp: metric.quantile_bp,
         pre_period_seconds: metric.pre_period_ms.map(seconds),
     }
 }

@@ -10,10 +10,13 @@ use evenhand_pipeline::{
         Better, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
         Reading, Role,
     },
-    process::aggregate::{Standing, Sums},
+    process::{
+        aggregate::{Standing, Sums},
+        cut::Cut,
+    },
     results::summarise,
 };
-use evenhand_stats::MetricKind;
+use evenhand_stats::{MetricKind, Quantile};
 
 const NOW_MS: i64 = 1_795_392_000_000;
 const METRICS: usize = 20;
@@ -33,14 +36,17 @@ fn experiment() -> CatalogExperiment {
             event_name: "purchase".into(),
             filter: Vec::new(),
             number: NumberSource::Value,
+            from_seconds: 0,
             window_seconds: 86_400,
             cap_micros: None,
             pre_period_seconds: (number % 2 == 1).then_some(86_400),
+            bands: !number.is_multiple_of(4),
         }),
         reading: Reading {
             role: [Role::Primary, Role::Secondary, Role::Guardrail][number % 3],
             better: Better::Higher,
             margin: 0.01,
+            cap: (!number.is_multiple_of(4)).then(|| Quantile::from_millionths(999_000).unwrap()),
             ..Reading::default()
         },
     };
@@ -67,41 +73,77 @@ fn experiment() -> CatalogExperiment {
     }
 }
 
+/// Values from a hundredth up, in as many bands as amounts over four powers of ten have.
+const BANDS: i64 = 400;
+
+fn cell(variation: &str, key_kind: KeyKind, cut: Cut, units: i64, value: i64) -> NamedCell {
+    let (n, x) = (i128::from(units), i128::from(value));
+    let mut sums = Sums {
+        n: units,
+        ..Sums::default()
+    };
+    sums.sum.add(n * x);
+    sums.sum_sq.add(n * x * x);
+    sums.pair_sum.add(n * x);
+    sums.pair_sum_sq.add(n * x * x);
+    sums.pair_cross.add(n * x * x / 2);
+    NamedCell {
+        day: None,
+        cut,
+        epoch: 1,
+        variation: Some(variation.into()),
+        key_kind,
+        standing: Standing::Counted,
+        sums,
+    }
+}
+
 fn aggregates() -> PhaseAggregates {
     let target = |number: i64| {
-        let cells = VARIATIONS.iter().enumerate().flat_map(|(at, id)| {
-            [KeyKind::Server, KeyKind::Client].map(|key_kind| {
-                let mut sums = Sums {
-                    n: UNITS,
-                    ..Sums::default()
-                };
-                let buyers = i128::from(UNITS / 10 + 37 * number + 11 * at as i64);
-                let micros = 1_000_000_i128;
-                sums.sum.add(buyers * micros);
-                sums.sum_sq.add(buyers * micros * micros);
-                sums.pair_sum.add(buyers * micros);
-                sums.pair_sum_sq.add(buyers * micros * micros);
-                sums.pair_cross.add(buyers * micros * micros / 2);
-                NamedCell {
-                    day: None,
-                    cut: None,
-                    epoch: 1,
-                    variation: Some((*id).into()),
-                    key_kind,
-                    standing: Standing::Counted,
-                    sums,
-                }
-            })
-        });
-        TargetAggregates {
+        let mut target = TargetAggregates {
             complete: true,
-            cells: cells.collect(),
+            ..TargetAggregates::default()
+        };
+        for (at, id) in VARIATIONS.iter().enumerate() {
+            for key_kind in [KeyKind::Server, KeyKind::Client] {
+                let mut whole = cell(id, key_kind, Cut::All, 0, 0);
+                let mut add = |units: i64, value: i64| {
+                    let band = cell(id, key_kind, Cut::band_of(value), units, value);
+                    whole.sums.merge(&band.sums);
+                    target.bands.push(band);
+                };
+                let buyers = UNITS / 10 + 37 * number + 11 * at as i64;
+                add(UNITS - buyers, 0);
+                for band in 0..BANDS {
+                    let value = (10_000.0 * 1.024_f64.powi(band as i32)) as i64;
+                    add(buyers / BANDS + i64::from(band < buyers % BANDS), value);
+                }
+                target.cells.push(whole);
+            }
         }
+        target
     };
     PhaseAggregates {
         assignment: target(0),
         metrics: (0..METRICS)
-            .map(|number| (format!("metric-{number}"), target(number as i64)))
+            .map(|number| {
+                let mut one = target(number as i64);
+                if number.is_multiple_of(4) {
+                    // A rate: each buyer is one.
+                    one.bands.clear();
+                    for cell in &mut one.cells {
+                        *cell = self::cell(
+                            cell.variation.as_deref().unwrap(),
+                            cell.key_kind,
+                            Cut::All,
+                            UNITS / 10,
+                            1_000_000,
+                        );
+                        cell.sums.n = UNITS;
+                    }
+                }
+                (format!("metric-{number}"), one)
+            })
             .collect(),
     }
 }

@@ -93,7 +93,7 @@ pub enum MetricDefinition {
     },
 }
 
-/// A metric over the events of a unit in `[t0, t0 + window)`, t0 being the unit's first exposure.
+/// A metric over the events of a unit in `[t0 + from, t0 + window)`, t0 being the unit's first exposure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventMetric {
     /// Proportion: 1 with any matching event. Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
@@ -107,7 +107,10 @@ pub struct EventMetric {
     /// What Sum and Mean add up.
     #[serde(default)]
     pub number: NumberSource,
-    /// Seconds after the first exposure in which an event counts; at least 1.
+    /// Seconds after the first exposure from which on an event counts (0: at once).
+    #[serde(default)]
+    pub from_seconds: u32,
+    /// Seconds after the first exposure in which an event counts; more than [`Self::from_seconds`].
     pub window_seconds: u32,
     /// A unit's value is at most this many micro-units (winsorisation).
     #[serde(default)]
@@ -115,6 +118,9 @@ pub struct EventMetric {
     /// Seconds before the first exposure whose events give the unit's pre-period value (CUPED); None or 0: none.
     #[serde(default)]
     pub pre_period_seconds: Option<u32>,
+    /// Whether units are counted by bands of their values too: what quantiles and percentile caps are read from.
+    #[serde(default)]
+    pub bands: bool,
 }
 
 /// One equality on a top-level property, compared as JSON (a number equals the same number however written).
@@ -192,10 +198,10 @@ impl CatalogExperiment {
         if let Some(dimension) = self
             .dimensions
             .iter()
-            .find(|name| name.is_empty() || name.contains('=') || !dimensions.insert(*name))
+            .find(|name| name.is_empty() || name.starts_with('$') || name.contains('=') || !dimensions.insert(*name))
         {
             return Err(format!(
-                "dimension {dimension:?} stands twice, or its name is empty or has `=` in it"
+                "dimension {dimension:?} stands twice, or its name is empty, begins with `$` or has `=` in it"
             ));
         }
         if dimensions.len() > MOST_DIMENSIONS {
@@ -224,8 +230,15 @@ impl CatalogExperiment {
                 if events.kind == MetricKind::Ratio {
                     return Err("a ratio names a numerator and a denominator".into());
                 }
-                if events.window_seconds == 0 {
-                    return Err("the window is at least 1 second".into());
+                if events.window_seconds <= events.from_seconds {
+                    return Err("the window ends after it begins, and is at least 1 second".into());
+                }
+                let reading = &metric.reading;
+                if (reading.cap.is_some() || reading.quantile.is_some()) && !events.bands {
+                    return Err("a quantile or a percentile cap needs bands".into());
+                }
+                if (events.kind == MetricKind::Quantile) != reading.quantile.is_some() {
+                    return Err("a quantile metric says which quantile, and no other does".into());
                 }
                 if events.cap_micros.is_some_and(|cap| cap < 0) {
                     return Err("the cap is at least 0".into());

@@ -1,5 +1,6 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
+mod banded;
 mod bayesian;
 mod days;
 mod dimension;
@@ -14,6 +15,7 @@ use evenhand_stats::{Confidence, SequentialSrm, Srm, SrmArm, sample_ratio, seque
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use banded::ShownCap;
 pub use bayesian::Posterior;
 pub use days::{DailyResults, by_day};
 pub use dimension::{DimensionResults, MOST_VALUES, by_dimension};

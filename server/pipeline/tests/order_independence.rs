@@ -163,7 +163,7 @@ fn table_of(pipeline: &Pipeline, experiment: &CatalogExperiment, slice: &Slice, 
         std::iter::once((String::new(), &all.assignment)).chain(all.metrics.iter().map(|(id, t)| (id.clone(), t)));
     for (metric, target) in targets {
         assert!(target.complete);
-        for cell in &target.cells {
+        for cell in target.cells.iter().chain(&target.bands) {
             let standing = match cell.standing {
                 Standing::Counted => "counted",
                 Standing::Multiple => "multiple",
@@ -188,7 +188,7 @@ fn table_of(pipeline: &Pipeline, experiment: &CatalogExperiment, slice: &Slice, 
                 cell.key_kind.code(),
                 standing,
             );
-            let place = (cell.day, cell.cut.clone().unwrap_or_default());
+            let place = (cell.day, cell.cut.text().into_owned());
             assert!(table.insert((key, place), row).is_none());
         }
     }

@@ -143,9 +143,11 @@ fn catalog() -> Catalog {
             event_name: "purchase".into(),
             filter: Vec::new(),
             number: NumberSource::Value,
+            from_seconds: 0,
             window_seconds: 86_400,
             cap_micros: None,
             pre_period_seconds: None,
+            bands: false,
         }),
     };
     let variation = |id: &str, is_control| CatalogVariation {

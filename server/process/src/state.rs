@@ -161,7 +161,7 @@ impl State {
                 key_kind: key.key_kind,
                 standing: key.standing.code(),
                 day: key.day,
-                cut: key.cut.as_deref().unwrap_or_default().to_owned(),
+                cut: key.cut.text().into_owned(),
             };
             let cells = self.cells.entry(target).or_default();
             let sums = cells.entry(place.clone()).or_default();

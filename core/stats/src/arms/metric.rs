@@ -18,6 +18,8 @@ pub enum MetricKind {
     Sum,
     /// The sum of a unit's event values; the headline is the mean per unit, units without events counted as zero.
     Mean,
+    /// The sum of a unit's event values; what is compared is a quantile of it over the units.
+    Quantile,
     /// Sum of numerators over sum of denominators, by the delta method.
     Ratio,
 }
@@ -37,7 +39,7 @@ impl MetricKind {
     pub fn headline(self) -> Headline {
         match self {
             Self::Count | Self::Sum => Headline::Total,
-            Self::Proportion | Self::Mean | Self::Ratio => Headline::PerUnit,
+            Self::Proportion | Self::Mean | Self::Quantile | Self::Ratio => Headline::PerUnit,
         }
     }
 

@@ -60,6 +60,37 @@ impl From<Quantile> for u32 {
 /// the comparison is.
 const Z: f64 = 1.959_963_984_540_054;
 
+/// The ranks that hold the true quantile with 95 %.
+pub(super) struct RankInterval {
+    pub low: u64,
+    pub high: u64,
+    units: f64,
+    ranks: f64,
+    rank_error: f64,
+}
+
+pub(super) fn rank_interval(units: u64, quantile: Quantile) -> RankInterval {
+    let (n, q) = (units as f64, f64::from(quantile.millionths) / f64::from(MILLION));
+    let rank_error = (n * q * (1.0 - q)).sqrt();
+    let (low, high) = ((n * q - Z * rank_error).floor(), (n * q + Z * rank_error).ceil());
+    RankInterval {
+        // Casts saturate, so that a rank below zero is 0, which no value has.
+        low: low as u64,
+        high: high as u64,
+        units: n,
+        ranks: high - low,
+        rank_error,
+    }
+}
+
+impl RankInterval {
+    /// From the width of the interval of values that the ranks have.
+    pub fn unit_variance(&self, width: f64) -> f64 {
+        let standard_error = width / self.ranks * self.rank_error;
+        standard_error * standard_error * self.units
+    }
+}
+
 impl ArmEstimate {
     /// A quantile of one value per unit, from the arm's values in micro-units, ascending.
     ///
@@ -103,16 +134,10 @@ impl ArmEstimate {
             .map(|value| i128::from(*value))
             .fold(0, i128::saturating_add);
 
-        let (n, q) = (units as f64, f64::from(quantile.millionths) / f64::from(MILLION));
-        let rank_error = (n * q * (1.0 - q)).sqrt();
-        let (low, high) = ((n * q - Z * rank_error).floor(), (n * q + Z * rank_error).ceil());
-        // Casts saturate, so that a rank below zero is 0, which no value has.
-        let ends = at(low as u64).zip(at(high as u64));
-        let unit_variance = ends.map(|(low_value, high_value)| {
-            let width = in_units(i128::from(high_value).saturating_sub(i128::from(low_value)));
-            let standard_error = width / (high - low) * rank_error;
-            standard_error * standard_error * n
-        });
+        let ranks = rank_interval(units, quantile);
+        let ends = at(ranks.low).zip(at(ranks.high));
+        let unit_variance =
+            ends.map(|(low, high)| ranks.unit_variance(in_units(i128::from(high).saturating_sub(i128::from(low)))));
         Ok(Self {
             units,
             total: in_units(total),

@@ -18,6 +18,8 @@ pub enum MetricKind {
     Sum,
     /// The mean of the events' `value` in a unit, over the units that have any.
     Mean,
+    /// A quantile, over the units, of the sum of the events' `value` in a unit.
+    Quantile,
     /// What the numerator's events come to in all units, over what the denominator's do.
     Ratio,
 }
@@ -92,12 +94,23 @@ pub struct Metric {
     /// The denominator of a ratio, and of nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denominator: Option<EventSelector>,
+    /// From how long after a unit's first exposure on its events count, in milliseconds: whole seconds, up to 90 days, before `window_ms` ends; none: at
+    /// once. A conversion rate that begins on the seventh day is retention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_start_ms: Option<i64>,
     /// For how long after a unit's first exposure its events count, in milliseconds: whole seconds, 1 minute to 90 days; none: for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_ms: Option<i64>,
     /// The most that one unit's number may be (larger ones count as this), in millionths of the value's unit; of a ratio, its numerator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_micros: Option<i64>,
+    /// Of `sum` and `mean`: units whose number lies beyond this percentile of all units count as it, in basis points (9990: the 99.9th); 10000: none. When
+    /// not given, 9990 unless `cap_micros` is. A few units with huge numbers make intervals false that are looked at often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_bp: Option<u32>,
+    /// Which quantile, of the kind `quantile` and of nothing else, in basis points: 5000 is the median, 9500 the 95th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile_bp: Option<u32>,
     /// How long before a unit's first exposure its events give the value that variance reduction compares with, in milliseconds: whole seconds, up to
     /// 90 days; none: no variance reduction.
     #[serde(default, skip_serializing_if = "Option::is_none")]

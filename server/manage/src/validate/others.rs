@@ -109,6 +109,60 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
             "give milliseconds that make whole seconds, 60000 (a minute) to 7776000000 (90 days), or none",
         );
     }
+    let start = metric.window_start_ms.unwrap_or(0);
+    problems.check(
+        (0..=90 * 86_400_000).contains(&start) && start % 1_000 == 0 && metric.window_ms.is_none_or(|end| start < end),
+        "window_start_ms",
+        || format!("a window can't begin {start} ms after the exposure"),
+        "give milliseconds that make whole seconds, up to 7776000000 (90 days) and before `window_ms`, or none",
+    );
+    match (metric.kind, metric.quantile_bp) {
+        (MetricKind::Quantile, Some(quantile)) => {
+            problems.check(
+                (1..=9_999).contains(&quantile),
+                "quantile_bp",
+                || format!("{quantile} basis points are no quantile"),
+                "give 1 to 9999: 5000 is the median, 9500 the 95th percentile",
+            );
+        }
+        (MetricKind::Quantile, None) => problems.add(
+            "quantile_bp",
+            "a quantile metric says which quantile",
+            "give basis points: 5000 is the median, 9500 the 95th percentile",
+        ),
+        (_, Some(_)) => problems.add(
+            "quantile_bp",
+            "only a metric of the kind `quantile` has a quantile",
+            "leave it out, or make the kind `quantile`",
+        ),
+        (_, None) => {}
+    }
+    problems.check(
+        metric.kind != MetricKind::Quantile || metric.pre_period_ms.is_none(),
+        "pre_period_ms",
+        || "quantiles are not adjusted by what was before".into(),
+        "leave it out",
+    );
+    if let Some(cap) = metric.cap_bp {
+        problems.check(
+            (5_000..=10_000).contains(&cap),
+            "cap_bp",
+            || format!("{cap} basis points are no percentile to cap at"),
+            "give 5000 to 9999 (9990: the 99.9th percentile), 10000 for no cap, or leave it out",
+        );
+        problems.check(
+            matches!(metric.kind, MetricKind::Sum | MetricKind::Mean),
+            "cap_bp",
+            || "only a `sum` or `mean` is capped at a percentile".into(),
+            "leave it out",
+        );
+        problems.check(
+            metric.cap_micros.is_none() || cap == 10_000,
+            "cap_bp",
+            || "a metric has one cap".into(),
+            "give `cap_bp` or `cap_micros`",
+        );
+    }
     let minimum = metric.minimum;
     problems.check(
         (2..=1_000_000_000).contains(&minimum.units) && minimum.conversions <= 1_000_000_000,

@@ -109,7 +109,7 @@ fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &C
     let prepare = |sql| connection.prepare_cached(sql).doing(DOING);
     let mut add_experiment = prepare("INSERT INTO known_experiment VALUES (?1, ?2, ?3, ?4)")?;
     let mut add_variation = prepare("INSERT INTO known_variation VALUES (?1, ?2, ?3, ?4)")?;
-    let mut add_metric = prepare("INSERT INTO known_metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+    let mut add_metric = prepare("INSERT INTO known_metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     for experiment in &catalog.experiments {
         let (id, phase) = (&experiment.id, experiment.phase);
         let unit_type = dictionary.intern(connection, &experiment.unit_type)?;
@@ -145,6 +145,7 @@ fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &C
                     dictionary.intern(connection, &events.event_name)?,
                     property,
                     filter_rows(events)?,
+                    i64::from(events.from_seconds) * 1_000,
                     i64::from(events.window_seconds) * 1_000,
                     events.cap_micros
                 ])

@@ -1,5 +1,6 @@
 //! The cell table: read, add, write. Touched once per batch and cell.
 
+use evenhand_stats::{band_of, band_start};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::dictionary::Dictionary;
@@ -7,6 +8,7 @@ use crate::{
     error::{Doing, StoreError},
     process::{
         aggregate::{Changes, Sums},
+        cut::Cut,
         exact::Exact,
     },
 };
@@ -25,8 +27,9 @@ pub(super) fn write(connection: &Connection, dictionary: &mut Dictionary, change
         prepare("INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?;
     for (key, change) in changes.cells() {
         let cut = match &key.cut {
-            Some(cut) => dictionary.intern(connection, cut)?,
-            None => 0,
+            Cut::All => 0,
+            Cut::Band(start) => -1 - i64::from(band_of(*start)),
+            Cut::Value(text) => dictionary.intern(connection, text)?,
         };
         let standing = key.standing.code();
         let place = params![
@@ -67,6 +70,15 @@ pub(super) fn write(connection: &Connection, dictionary: &mut Dictionary, change
             .doing(DOING)?;
     }
     Ok(())
+}
+
+/// The cut with this number, whose text the dictionary holds.
+pub(super) fn cut(number: i64, text: Option<String>) -> Cut {
+    let band = || band_start(u16::try_from(-1 - number).ok()?).map(Cut::Band);
+    match text {
+        Some(text) => Cut::Value(text.into()),
+        None => band().unwrap_or(Cut::All),
+    }
 }
 
 /// Six columns from `at` on.

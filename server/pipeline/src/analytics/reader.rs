@@ -12,7 +12,10 @@ use super::{cells, slice::Slice, sqlite::open_reader};
 use crate::{
     error::{Doing, StoreError},
     ingest::KeyKind,
-    process::aggregate::{ALL_DAYS, Standing, Sums},
+    process::{
+        aggregate::{ALL_DAYS, Standing, Sums},
+        cut::Cut,
+    },
 };
 
 /// One cell with its names.
@@ -28,8 +31,8 @@ pub struct NamedCell {
     pub standing: Standing,
     /// The day of the counting exposure (UTC, from 1970-01-01); None: all days.
     pub day: Option<i32>,
-    /// The units it is cut to, such as `country=SE`; None: all.
-    pub cut: Option<String>,
+    /// The units it is cut to.
+    pub cut: Cut,
     /// The sums.
     pub sums: Sums,
 }
@@ -41,6 +44,18 @@ pub struct TargetAggregates {
     pub complete: bool,
     /// The cells, in the order of their keys.
     pub cells: Vec<NamedCell>,
+    /// The same units by bands of their values, where the metric asks for it and they are not cut.
+    pub bands: Vec<NamedCell>,
+}
+
+impl TargetAggregates {
+    /// Puts a cell where it belongs.
+    pub fn push(&mut self, cell: NamedCell) {
+        match cell.cut {
+            Cut::Band(_) => self.bands.push(cell),
+            Cut::All | Cut::Value(_) => self.cells.push(cell),
+        }
+    }
 }
 
 /// All aggregates of one phase of an experiment, from one moment.
@@ -69,18 +84,18 @@ impl AggregateReader {
         const DOING: &str = "reading the aggregates";
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let cut = match slice.dimension {
-            None => "c.cut = 0 AND ?3 = ?4",
+            None => "c.cut <= 0 AND ?3 = ?4",
             Some(_) => "c.cut IN (SELECT id FROM dictionary WHERE text >= ?3 AND text < ?4)",
         };
         let day = if slice.daily { "c.day >= 0" } else { "c.day = -1" };
         // One statement, hence one moment.
         let mut statement = connection
             .prepare_cached(&format!(
-                "SELECT t.metric, t.complete, c.epoch, d.text, c.key_kind, c.standing, c.day, u.text, c.n, c.sum, c.sum_sq, c.pair_sum,
+                "SELECT t.metric, t.complete, c.epoch, d.text, c.key_kind, c.standing, c.day, c.cut, u.text, c.n, c.sum, c.sum_sq, c.pair_sum,
                         c.pair_sum_sq, c.pair_cross
                  FROM target t LEFT JOIN cell c ON c.target = t.id AND {cut} AND {day} LEFT JOIN dictionary d ON d.id = c.variation
                     LEFT JOIN dictionary u ON u.id = c.cut
-                 WHERE t.experiment = ?1 AND t.phase = ?2 ORDER BY t.metric, c.epoch, d.text, c.key_kind, c.standing, u.text, c.day"
+                 WHERE t.experiment = ?1 AND t.phase = ?2 ORDER BY t.metric, c.epoch, d.text, c.key_kind, c.standing, u.text, c.cut, c.day"
             ))
             .doing(DOING)?;
         // All texts that begin with the name and `=`, whose next character is `>`.
@@ -100,14 +115,14 @@ impl AggregateReader {
             };
             target.complete = row.get(1).doing(DOING)?;
             if let Some(epoch) = row.get::<_, Option<u32>>(2).doing(DOING)? {
-                target.cells.push(NamedCell {
+                target.push(NamedCell {
                     epoch,
                     variation: row.get(3).doing(DOING)?,
                     key_kind: KeyKind::from_code(row.get(4).doing(DOING)?).unwrap_or(KeyKind::Server),
                     standing: Standing::from_code(row.get(5).doing(DOING)?).unwrap_or(Standing::Counted),
                     day: Some(row.get(6).doing(DOING)?).filter(|day| *day != ALL_DAYS),
-                    cut: row.get(7).doing(DOING)?,
-                    sums: cells::sums(row, 8).doing(DOING)?,
+                    cut: cells::cut(row.get(7).doing(DOING)?, row.get(8).doing(DOING)?),
+                    sums: cells::sums(row, 9).doing(DOING)?,
                 });
             }
         }

@@ -6,11 +6,12 @@ pub const VERSION: &str = "2";
 /// What makes tables of a version those of the next: a version, the statements. Cells are made anew from the units' history.
 pub const MIGRATIONS: [(&str, &str); 1] = [(
     "1",
-    "DROP VIEW IF EXISTS aggregates; DROP TABLE cell; DELETE FROM target;",
+    "DROP VIEW IF EXISTS aggregates; DROP TABLE cell; DELETE FROM target; DROP VIEW IF EXISTS unit_metrics; DROP TABLE known_metric;",
 )];
 
 /// `event` is clustered by id (version 7 ids arrive in order and go to its end); `history` by unit, so that a unit's events lie
-/// on one page or two and are recomputed without searching. `cell` begins with those that hold all units (cut 0) of all days (day -1).
+/// on one page or two and are recomputed without searching. `cell` holds all units (cut 0), those of a band of values (-1 less the band's
+/// number), and those of a dimension's value (its number in the dictionary); of one day or of all (-1).
 pub const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dictionary(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -37,7 +38,7 @@ CREATE TABLE IF NOT EXISTS known_variation(
     PRIMARY KEY(experiment, phase, sent)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known_metric(
     experiment TEXT NOT NULL, phase INTEGER NOT NULL, metric TEXT NOT NULL, kind TEXT NOT NULL, name INTEGER NOT NULL,
-    property TEXT, filter TEXT NOT NULL, window_ms INTEGER NOT NULL, cap INTEGER,
+    property TEXT, filter TEXT NOT NULL, from_ms INTEGER NOT NULL, window_ms INTEGER NOT NULL, cap INTEGER,
     PRIMARY KEY(experiment, phase, metric)) STRICT, WITHOUT ROWID;
 ";
 
@@ -96,7 +97,7 @@ CREATE VIEW unit_metrics AS
              THEN CAST(ROUND(CAST(h.properties -> m.property AS REAL) * 1000000) AS INTEGER) END), 0) END,
       COALESCE(m.cap, 9223372036854775807)) AS value_micros
   FROM unit_assignments a JOIN known_metric m ON m.experiment = a.experiment AND m.phase = a.phase
-    LEFT JOIN history h ON h.unit = a.unit AND h.name = m.name AND h.time >= a.t0 AND h.time < a.t0 + m.window_ms
+    LEFT JOIN history h ON h.unit = a.unit AND h.name = m.name AND h.time >= a.t0 + m.from_ms AND h.time < a.t0 + m.window_ms
       AND NOT EXISTS (SELECT 1 FROM json_each(m.filter) f
         WHERE (h.properties -> (f.value ->> '$.path')) IS NOT (f.value -> '$.equals'))
   WHERE a.standing = 'counted'
@@ -115,7 +116,7 @@ CREATE VIEW daily_aggregates AS SELECT
     date(c.day * 86400, 'unixepoch') AS day, u.text AS cut,
     c.n, c.sum, c.sum_sq, c.pair_sum, c.pair_sum_sq, c.pair_cross, t.complete
   FROM cell c JOIN target t ON t.id = c.target LEFT JOIN dictionary d ON d.id = c.variation LEFT JOIN dictionary u ON u.id = c.cut
-  WHERE c.day >= 0;
+  WHERE c.day >= 0 AND c.cut >= 0;
 ";
 
 /// The statements that make the views anew (they hold no data, so a new version of them needs no migration).

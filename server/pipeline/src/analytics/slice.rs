@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{NamedCell, PhaseAggregates, TargetAggregates};
-use crate::process::{aggregate::Sums, cut};
+use crate::ingest::KeyKind;
+use crate::process::{
+    aggregate::{Standing, Sums},
+    cut::{self, Cut},
+};
 
 /// Which cells of a phase. The default: those of all units and all days.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,7 +37,10 @@ impl NamedCell {
     /// Its value of the dimension that it is cut by.
     #[must_use]
     pub fn value_of(&self, dimension: &str) -> Option<&str> {
-        cut::value_of(dimension, self.cut.as_deref()?)
+        match &self.cut {
+            Cut::Value(text) => cut::value_of(dimension, text),
+            Cut::All | Cut::Band(_) => None,
+        }
     }
 }
 
@@ -55,7 +62,7 @@ impl PhaseAggregates {
     pub fn emptied(&self) -> Self {
         let empty = |target: &TargetAggregates| TargetAggregates {
             complete: target.complete,
-            cells: Vec::new(),
+            ..TargetAggregates::default()
         };
         Self {
             assignment: empty(&self.assignment),
@@ -73,14 +80,14 @@ impl PhaseAggregates {
         let mut parts: BTreeMap<K, Self> = BTreeMap::new();
         let targets = self.metrics.iter().map(|(id, target)| (Some(id), target));
         for (metric, target) in std::iter::once((None, &self.assignment)).chain(targets) {
-            for cell in &target.cells {
+            for cell in target.cells.iter().chain(&target.bands) {
                 let Some(key) = key(cell) else { continue };
                 let part = parts.entry(key).or_insert_with(|| self.emptied());
                 let into = match metric {
                     None => &mut part.assignment,
                     Some(id) => part.metrics.entry(id.clone()).or_default(),
                 };
-                into.cells.push(cell.clone());
+                into.push(cell.clone());
             }
         }
         parts
@@ -95,20 +102,36 @@ impl PhaseAggregates {
     }
 }
 
+/// Where a cell belongs when days make no difference.
+type Place = (u32, Option<String>, KeyKind, Standing, Cut);
+
 impl TargetAggregates {
     fn absorb(&mut self, other: &Self) {
-        for cell in &other.cells {
-            let place = |cell: &NamedCell| (cell.epoch, cell.key_kind, cell.standing);
-            let known = self.cells.iter_mut().find(|known| {
-                place(known) == place(cell) && known.variation == cell.variation && known.cut == cell.cut
-            });
-            match known {
-                Some(known) => known.sums.merge(&cell.sums),
-                None => self.cells.push(NamedCell {
-                    day: None,
-                    ..cell.clone()
-                }),
-            }
+        absorb(&mut self.cells, &other.cells);
+        absorb(&mut self.bands, &other.bands);
+    }
+}
+
+fn absorb(known: &mut Vec<NamedCell>, other: &[NamedCell]) {
+    let place = |cell: &NamedCell| -> Place {
+        (
+            cell.epoch,
+            cell.variation.clone(),
+            cell.key_kind,
+            cell.standing,
+            cell.cut.clone(),
+        )
+    };
+    let mut at: BTreeMap<Place, usize> = known.iter().map(place).zip(0..).collect();
+    for cell in other {
+        let next = known.len();
+        let found = *at.entry(place(cell)).or_insert(next);
+        match known.get_mut(found) {
+            Some(known) => known.sums.merge(&cell.sums),
+            None => known.push(NamedCell {
+                day: None,
+                ..cell.clone()
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How results are read: plans that change no sum, only what is shown of it.
 
-use evenhand_stats::{Better, MinimumData};
+use evenhand_stats::{Better, MinimumData, Quantile};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -78,6 +78,12 @@ pub struct Reading {
     pub margin: f64,
     /// What both compared arms must have before an interval or verdict.
     pub minimum: MinimumData,
+    /// The quantile that is compared; of quantile metrics only.
+    #[serde(default)]
+    pub quantile: Option<Quantile>,
+    /// Values beyond this percentile, of the units of all variations together, count as it.
+    #[serde(default)]
+    pub cap: Option<Quantile>,
 }
 
 impl Default for Reading {
@@ -87,6 +93,8 @@ impl Default for Reading {
             better: Better::Higher,
             margin: 0.0,
             minimum: MinimumData::default(),
+            quantile: None,
+            cap: None,
         }
     }
 }

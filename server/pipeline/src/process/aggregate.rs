@@ -1,8 +1,8 @@
 //! Last step of processing: what units contribute, summed exactly. Adding and taking out are inverses.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use super::exact::Exact;
+use super::{cut::Cut, exact::Exact};
 
 /// Why a unit stands where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +63,8 @@ pub struct CellKey {
     pub standing: Standing,
     /// The day of the counting exposure, or [`ALL_DAYS`].
     pub day: i32,
-    /// The units it is cut to, as [`super::cut`] writes them; None: all.
-    pub cut: Option<Arc<str>>,
+    /// The units it is cut to.
+    pub cut: Cut,
 }
 
 /// The sums of one cell. `pair` is a ratio's denominator or the pre-period value.

@@ -2,7 +2,7 @@
 //!
 //! A change of a unit is `contributions(before)` taken out and `contributions(after)` put in, so no order of arrival can matter.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::borrow::Borrow;
 
 use evenhand_core::event::PropertyValue;
 use evenhand_stats::MetricKind;
@@ -11,7 +11,7 @@ use super::{
     UnitEvent,
     aggregate::{CellKey, Standing, day_of},
     compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
-    cut::cuts,
+    cut::{Cut, cuts},
 };
 
 const MICROS: i128 = 1_000_000;
@@ -52,7 +52,7 @@ pub fn contributions(
         } else {
             0
         };
-        let cell = |target: &Target, cut: Option<Arc<str>>| CellKey {
+        let cell = |target: &Target, cut: Cut| CellKey {
             target: target.id,
             epoch: seen.epoch,
             variation,
@@ -66,21 +66,24 @@ pub fn contributions(
             Standing::Counted => cuts(&phase.dimensions, properties),
             Standing::Multiple | Standing::Overridden => Vec::new(),
         };
-        let mut into = |target: &Target, value: i64, pair: i64| {
-            sink(cell(target, None), value, pair);
+        let mut into = |target: &Target, bands: bool, value: i64, pair: i64| {
+            sink(cell(target, Cut::All), value, pair);
+            if bands {
+                sink(cell(target, Cut::band_of(value)), value, pair);
+            }
             for cut in &cuts {
-                sink(cell(target, Some(Arc::clone(cut))), value, pair);
+                sink(cell(target, cut.clone()), value, pair);
             }
         };
         if wanted(&phase.assignment) {
-            into(&phase.assignment, 0, 0);
+            into(&phase.assignment, false, 0, 0);
         }
         if standing != Standing::Counted {
             continue;
         }
         for metric in phase.metrics.iter().filter(|m| wanted(&m.target)) {
             let (value, pair) = measure_unit(metric, events, seen.t0);
-            into(&metric.target, value, pair);
+            into(&metric.target, metric.bands, value, pair);
         }
     }
 }
@@ -150,7 +153,14 @@ fn real_variation(phase: &Phase, variation: i64) -> i64 {
 }
 
 fn measure_unit(metric: &Metric, events: &[impl Borrow<UnitEvent>], t0: i64) -> (i64, i64) {
-    let during = |measure: &Measure| value_between(measure, events, t0, t0.saturating_add(measure.window_ms));
+    let during = |measure: &Measure| {
+        value_between(
+            measure,
+            events,
+            t0.saturating_add(measure.from_ms),
+            t0.saturating_add(measure.window_ms),
+        )
+    };
     let value = during(&metric.measure);
     let pair = match &metric.pair {
         None => 0,
@@ -172,7 +182,7 @@ fn value_between(measure: &Measure, events: &[impl Borrow<UnitEvent>], from: i64
     let total: i128 = match measure.kind {
         MetricKind::Proportion => matching.next().map_or(0, |_| MICROS),
         MetricKind::Count => matching.count() as i128 * MICROS,
-        MetricKind::Sum | MetricKind::Mean | MetricKind::Ratio => {
+        MetricKind::Sum | MetricKind::Mean | MetricKind::Quantile | MetricKind::Ratio => {
             matching.filter_map(|e| number(measure, e)).map(i128::from).sum()
         }
     };

@@ -149,6 +149,7 @@ fn compile_metric(
                 target,
                 measure: compile_measure(names, events)?,
                 pair: (pre_ms > 0).then_some(Pair::PrePeriod(pre_ms)),
+                bands: events.bands,
             })
         }
         MetricDefinition::Ratio { numerator, denominator } => {
@@ -160,6 +161,7 @@ fn compile_metric(
                 target,
                 measure: compile_measure(names, above)?,
                 pair: Some(Pair::Denominator(compile_measure(names, below)?)),
+                bands: false,
             })
         }
     }
@@ -178,6 +180,7 @@ fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Me
             NumberSource::Value => None,
             NumberSource::Property { name } => Some(name.clone()),
         },
+        from_ms: i64::from(events.from_seconds) * 1_000,
         window_ms: i64::from(events.window_seconds) * 1_000,
         cap: events.cap_micros,
     })

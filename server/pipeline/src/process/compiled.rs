@@ -47,7 +47,9 @@ pub struct Measure {
     pub filter: Vec<(String, PropertyValue)>,
     /// The property added up; None: the event's value.
     pub property: Option<String>,
-    /// The window after the first exposure.
+    /// The window begins this long after the first exposure,
+    pub from_ms: i64,
+    /// and ends this long after it.
     pub window_ms: i64,
     /// The most a unit may count.
     pub cap: Option<i64>,
@@ -71,6 +73,8 @@ pub struct Metric {
     pub measure: Measure,
     /// The second value.
     pub pair: Option<Pair>,
+    /// Whether units are counted by bands of their values too.
+    pub bands: bool,
 }
 
 /// One phase of one experiment.

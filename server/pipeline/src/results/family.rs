@@ -73,6 +73,7 @@ impl Family {
                 better: metric.better,
                 margin: metric.margin,
                 minimum: metric.minimum,
+                ..Reading::default()
             };
             metric.arms.iter_mut().map(move |arm| (arm, reading))
         });

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    banded::{self, ArmBands, ShownCap},
     bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
     verdict::{Verdict, verdict},
@@ -43,9 +44,14 @@ pub struct MetricResults {
     pub complete: bool,
     /// 1 − α of the intervals, after the metric's share of the correction.
     pub confidence: f64,
-    /// What both compared variations must have before an interval or verdict is shown.
+    /// What both compared variations must have before an interval or verdict is shown (of a sum or mean, a variation with less than a fifth of the
+    /// compared traffic makes it at least 100 conversions).
     #[schema(value_type = Object, example = json!({"conversions": 10, "units": 100}))]
     pub minimum: MinimumData,
+    /// The quantile that is compared, in millionths; of quantile metrics only.
+    pub quantile_millionths: Option<u32>,
+    /// The percentile that values are drawn in to, where they are: estimates and lifts are of the values drawn in, `sum_micros` is not.
+    pub cap: Option<ShownCap>,
     /// The variations, in the catalog's order.
     pub arms: Vec<ArmResults>,
     /// The same after adjustment for what the units did before (CUPED), where the metric has a pre-period.
@@ -135,12 +141,28 @@ pub(super) fn summarise(
     let variations = &frame.experiment.variations;
     let of =
         |id: &str| target.total(|c| shown(c) && c.standing == Standing::Counted && c.variation.as_deref() == Some(id));
-    let sums: Vec<Sums> = variations.iter().map(|v| of(&v.id)).collect();
-    let estimates: Vec<Result<ArmEstimate, Unavailable>> = sums.iter().map(|s| estimate(kind, s)).collect();
-    let adjusted = if has_pre_period { adjust(&sums) } else { None };
+    let whole: Vec<Sums> = variations.iter().map(|v| of(&v.id)).collect();
+    let Read {
+        sums,
+        estimates,
+        cap,
+        whole_only,
+    } = read(metric, kind, target, &whole, frame, shown);
+    let adjusted = if has_pre_period && kind != MetricKind::Quantile && !whole_only {
+        adjust(&sums)
+    } else {
+        None
+    };
     let control = variations.iter().position(|v| v.is_control);
     let minimum = metric.reading.minimum;
-    let lacks: Vec<Option<Missing>> = sums.iter().map(|s| missing(s, &minimum)).collect();
+    // What an arm lacks is what it lacks against control; control itself what the metric asks for.
+    let lacks = |at: usize| {
+        let against = control.filter(|control| *control != at);
+        let minimum = against.map_or(minimum, |control| {
+            minimum_between(minimum, kind, frame.weights, control, at)
+        });
+        missing(sums.get(at)?, &minimum)
+    };
     let arm = |at: usize| {
         let against = control.filter(|control| *control != at).and_then(|control| {
             let pair = |estimates: &dyn Fn(usize) -> Option<ArmEstimate>| Some((estimates(control)?, estimates(at)?));
@@ -148,17 +170,23 @@ pub(super) fn summarise(
             let adjusted = adjusted
                 .as_ref()
                 .and_then(|(_, arms)| pair(&|at| arms.get(at).copied()));
+            let minimum = minimum_between(metric.reading.minimum, kind, frame.weights, control, at);
             let enough = [control, at]
                 .iter()
-                .all(|at| lacks.get(*at).is_some_and(Option::is_none));
+                .all(|at| sums.get(*at).is_some_and(|sums| missing(sums, &minimum).is_none()));
+            let withheld = match (whole_only, enough) {
+                (true, _) => Some(Unavailable::NotKept),
+                (false, false) => Some(Unavailable::MinimumData),
+                (false, true) => None,
+            };
             let judge = judge.between(frame.weights, control, at);
-            Some(compared(plain, adjusted, enough, metric, frame, &judge))
+            Some(compared(plain, adjusted, withheld, metric, frame, &judge))
         });
         let against = against.unwrap_or_default();
         ArmResults {
             variation_id: variations.get(at).map(|v| v.id.clone()).unwrap_or_default(),
-            units: sums.get(at).map_or(0, |s| super::units(s.n)),
-            sum_micros: sums.get(at).map(|s| s.sum.to_string()).unwrap_or_default(),
+            units: whole.get(at).map_or(0, |s| super::units(s.n)),
+            sum_micros: whole.get(at).map(|s| s.sum.to_string()).unwrap_or_default(),
             estimate: estimates.get(at).and_then(|e| e.as_ref().ok().copied()),
             unavailable: estimates.get(at).and_then(|e| e.as_ref().err().copied()),
             lift: against.lift,
@@ -167,7 +195,7 @@ pub(super) fn summarise(
             bayesian: against.bayesian,
             adjusted_p_value: None,
             verdict: against.verdict,
-            missing: lacks.get(at).copied().flatten(),
+            missing: lacks(at),
         }
     };
     MetricResults {
@@ -180,6 +208,8 @@ pub(super) fn summarise(
         complete: target.complete,
         confidence: 1.0 - judge.confidence.alpha(),
         minimum,
+        quantile_millionths: metric.reading.quantile.map(evenhand_stats::Quantile::millionths),
+        cap,
         arms: (0..variations.len()).map(arm).collect(),
         adjusted: adjusted.as_ref().map(|(theta, arms)| AdjustedResults {
             theta: *theta,
@@ -189,6 +219,90 @@ pub(super) fn summarise(
                 .zip(arms.iter().copied())
                 .collect(),
         }),
+    }
+}
+
+/// A metric's arms as they are compared.
+struct Read {
+    sums: Vec<Sums>,
+    estimates: Vec<Result<ArmEstimate, Unavailable>>,
+    cap: Option<ShownCap>,
+    /// The metric is read from bands, and these units have none.
+    whole_only: bool,
+}
+
+fn read(
+    metric: &CatalogMetric,
+    kind: MetricKind,
+    target: &TargetAggregates,
+    whole: &[Sums],
+    frame: &Frame<'_>,
+    shown: &impl Fn(&NamedCell) -> bool,
+) -> Read {
+    let plain = |whole_only| Read {
+        sums: whole.to_vec(),
+        estimates: whole.iter().map(|sums| estimate(kind, sums)).collect(),
+        cap: None,
+        whole_only,
+    };
+    let reading = &metric.reading;
+    if reading.quantile.is_none() && reading.cap.is_none() {
+        return plain(false);
+    }
+    let variations = frame.experiment.variations.iter();
+    let arms: Result<Vec<ArmBands>, Unavailable> = variations.map(|v| ArmBands::of(target, shown, &v.id)).collect();
+    let has_units = whole.iter().any(|sums| sums.n > 0);
+    let found = match arms {
+        _ if has_units && target.bands.is_empty() => Err(Unavailable::NotKept),
+        Ok(arms) => match (reading.quantile, reading.cap) {
+            (Some(quantile), _) => Ok(Read {
+                sums: whole.to_vec(),
+                estimates: arms.iter().map(|arm| arm.quantile(quantile)).collect(),
+                cap: None,
+                whole_only: false,
+            }),
+            (None, Some(percentile)) => banded::cap(&arms, whole, percentile).map(|(cap, sums)| Read {
+                estimates: sums.iter().map(|sums| estimate(kind, sums)).collect(),
+                sums,
+                cap: Some(cap),
+                whole_only: false,
+            }),
+            (None, None) => return plain(false),
+        },
+        Err(reason) => Err(reason),
+    };
+    match found {
+        Ok(read) => read,
+        // Without units there is nothing to cap.
+        Err(Unavailable::NoUnits) => plain(false),
+        // The mean of these units is what it is, uncapped; a quantile of them can't be told.
+        Err(Unavailable::NotKept) if kind != MetricKind::Quantile => plain(true),
+        Err(reason) => Read {
+            estimates: whole.iter().map(|_| Err(reason)).collect(),
+            ..plain(true)
+        },
+    }
+}
+
+/// A variation with a small share of the compared traffic is judged later: one that has not met its big spenders yet has a mean that is too low and,
+/// at the same time, a variance that is too low to know it (docs/statistics.md, "What was found").
+fn minimum_between(minimum: MinimumData, kind: MetricKind, weights: &[u32], control: usize, at: usize) -> MinimumData {
+    const SMALL: f64 = 0.2;
+    const CONVERSIONS: u64 = 100;
+    let weight = |at: usize| weights.get(at).copied().map_or(0.0, f64::from);
+    let (one, other) = (weight(control), weight(at));
+    let is_small = one.min(other) < SMALL * (one + other);
+    match kind {
+        MetricKind::Sum | MetricKind::Mean if is_small => MinimumData {
+            conversions: minimum.conversions.max(CONVERSIONS),
+            ..minimum
+        },
+        // A quantile has no conversions: its ranks ask for units enough.
+        MetricKind::Quantile => MinimumData {
+            conversions: 0,
+            ..minimum
+        },
+        _ => minimum,
     }
 }
 
@@ -206,15 +320,15 @@ struct Compared {
 fn compared(
     plain: (ArmEstimate, ArmEstimate),
     adjusted: Option<(ArmEstimate, ArmEstimate)>,
-    enough: bool,
+    withheld: Option<Unavailable>,
     metric: &CatalogMetric,
     frame: &Frame<'_>,
     judge: &Judge,
 ) -> Compared {
     let show = |(control, treatment): &(ArmEstimate, ArmEstimate)| {
         let lift = judge.lift(control, treatment).ok()?;
-        let lift = if !enough {
-            lift.withheld(Unavailable::MinimumData)
+        let lift = if let Some(reason) = withheld {
+            lift.withheld(reason)
         } else if judge.method == Method::FixedHorizon && !frame.planned_end_reached {
             lift.withheld(Unavailable::PlannedEnd)
         } else {
@@ -228,10 +342,10 @@ fn compared(
     let (control, treatment) = adjusted.as_ref().unwrap_or(&plain);
     Compared {
         lift,
-        fixed_horizon: (enough && frame.planned_end_reached)
+        fixed_horizon: (withheld.is_none() && frame.planned_end_reached)
             .then(|| ShownLift::of(&judge.fixed_horizon(&plain.0, &plain.1))),
         adjusted_lift,
-        bayesian: if enough {
+        bayesian: if withheld.is_none() {
             posterior((control, treatment), metric.reading.better, judge.confidence)
         } else {
             None

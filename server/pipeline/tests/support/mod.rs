@@ -80,9 +80,11 @@ pub fn event_metric(id: &str, kind: MetricKind, event_name: &str) -> CatalogMetr
             event_name: event_name.into(),
             filter: Vec::new(),
             number: NumberSource::Value,
+            from_seconds: 0,
             window_seconds: 60,
             cap_micros: None,
             pre_period_seconds: None,
+            bands: false,
         }),
     }
 }
@@ -127,6 +129,16 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
     }
     if let MetricDefinition::Events(events) = &mut price.definition {
         events.number = NumberSource::Property { name: "price".into() };
+        events.bands = true;
+    }
+    let mut later = event_metric("back", MetricKind::Proportion, "view");
+    if let MetricDefinition::Events(events) = &mut later.definition {
+        events.from_seconds = 15;
+    }
+    let mut median = event_metric("median", MetricKind::Quantile, "purchase");
+    median.reading.quantile = Some(evenhand_stats::Quantile::MEDIAN);
+    if let MetricDefinition::Events(events) = &mut median.definition {
+        events.bands = true;
     }
     vec![
         event_metric("bought", MetricKind::Proportion, "purchase"),
@@ -134,6 +146,8 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
         revenue,
         filtered,
         price,
+        later,
+        median,
         CatalogMetric {
             id: "revenue_per_view".into(),
             reading: Default::default(),

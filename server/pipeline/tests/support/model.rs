@@ -171,6 +171,11 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
                     )
                 }
             };
+            let mut places = places.clone();
+            if matches!(&metric.definition, MetricDefinition::Events(events) if events.bands) {
+                let band = format!("$band={}", band_start(x));
+                places.extend([(None, band.clone()), (Some(day), band)]);
+            }
             for place in &places {
                 let row = table.entry((key(&metric.id), place.clone())).or_default();
                 row.n += 1;
@@ -182,6 +187,15 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
             }
         }
     }
+}
+
+/// The leading eight binary digits, the others zero.
+fn band_start(value: i128) -> i128 {
+    let digits = format!("{:b}", value.unsigned_abs());
+    let kept = digits.len().min(8);
+    let text = format!("{}{}", &digits[..kept], "0".repeat(digits.len() - kept));
+    let size = i128::from_str_radix(&text, 2).unwrap();
+    if value < 0 { -size } else { size }
 }
 
 fn is_exposure_to(experiment: &CatalogExperiment, event: &Event) -> bool {
@@ -204,7 +218,12 @@ fn real_variation(experiment: &CatalogExperiment, event: &Event) -> String {
 }
 
 fn during(metric: &EventMetric, own: &[&Counted], t0: i64) -> i128 {
-    between(metric, own, t0, t0 + i64::from(metric.window_seconds) * 1_000)
+    between(
+        metric,
+        own,
+        t0 + i64::from(metric.from_seconds) * 1_000,
+        t0 + i64::from(metric.window_seconds) * 1_000,
+    )
 }
 
 fn between(metric: &EventMetric, own: &[&Counted], from: i64, to: i64) -> i128 {

@@ -99,18 +99,19 @@ fn definition(experiment: &CatalogExperiment) -> Result<Definition<'_>, StoreErr
 
 fn metric<'a>(experiment: &'a CatalogExperiment, metric: &'a CatalogMetric) -> Result<Metric<'a>, StoreError> {
     let window = |events: &EventMetric| i64::from(events.window_seconds) * 1_000;
+    let from = |events: &EventMetric| i64::from(events.from_seconds) * 1_000;
     let (value, pair) = match &metric.definition {
         MetricDefinition::Events(events) => {
             let before = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
             let pair = (before > 0).then(|| measure(events, -before, 0)).transpose()?;
-            (measure(events, 0, window(events))?, pair)
+            (measure(events, from(events), window(events))?, pair)
         }
         MetricDefinition::Ratio { numerator, denominator } => {
             let part = |id: &str| {
                 let events = experiment.event_metric(id).ok_or_else(|| {
                     StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id))
                 })?;
-                measure(events, 0, window(events))
+                measure(events, from(events), window(events))
             };
             (part(numerator)?, Some(part(denominator)?))
         }
@@ -123,7 +124,7 @@ fn metric<'a>(experiment: &'a CatalogExperiment, metric: &'a CatalogMetric) -> R
 }
 
 fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>, StoreError> {
-    let is_number = matches!(events.kind, MetricKind::Sum | MetricKind::Mean);
+    let is_number = matches!(events.kind, MetricKind::Sum | MetricKind::Mean | MetricKind::Quantile);
     Ok(Measure {
         event_name: &events.event_name,
         adds: if is_number { Adds::Number } else { Adds::Events },
@@ -168,9 +169,11 @@ mod tests {
             event_name: "purchase".into(),
             filter: Vec::new(),
             number: NumberSource::Value,
+            from_seconds: 0,
             window_seconds: 60,
             cap_micros: None,
             pre_period_seconds: None,
+            bands: false,
         }
     }
 
@@ -201,6 +204,7 @@ mod tests {
         };
         let spent = EventMetric {
             number: NumberSource::Property { name: "amount".into() },
+            from_seconds: 0,
             window_seconds: u32::MAX,
             ..events(MetricKind::Sum)
         };

@@ -5,7 +5,10 @@ use evenhand_core::event::PropertyValue;
 use evenhand_kafka::ValueRecord;
 use evenhand_pipeline::{
     KeyKind,
-    process::{aggregate::Standing, cut},
+    process::{
+        aggregate::Standing,
+        cut::{self, Cut},
+    },
 };
 use serde::Deserialize;
 
@@ -39,6 +42,15 @@ struct Value {
 struct Dimensions {
     names: Vec<String>,
     values: Vec<Vec<serde_json::Value>>,
+}
+
+/// What a unit that counts can be cut to: by what its exposure said, and of a metric by the band of its value.
+fn counted(metric: &str, value: &Value) -> Result<Vec<String>, String> {
+    let mut all = value.dimensions.as_deref().map_or_else(|| Ok(Vec::new()), cuts)?;
+    if !metric.is_empty() {
+        all.push(Cut::band_of(value.value).text().into_owned());
+    }
+    Ok(all)
 }
 
 /// The cuts, by the rule of `evenhand process`.
@@ -96,6 +108,10 @@ pub(super) fn row(topic: &str, record: &ValueRecord) -> Result<UnitValueRow, Str
         Stands::Multiple => Standing::Multiple,
         Stands::Overridden => Standing::Overridden,
     };
+    let cuts = match standing {
+        Standing::Counted => counted(&row.metric, &value)?,
+        Standing::Multiple | Standing::Overridden => Vec::new(),
+    };
     let variation = match standing {
         Standing::Counted => value.variation.ok_or("a unit that is counted has no variation")?,
         _ => String::new(),
@@ -108,10 +124,7 @@ pub(super) fn row(topic: &str, record: &ValueRecord) -> Result<UnitValueRow, Str
         pair: value.pair,
         unit_type: value.unit_type,
         exposed_at: value.exposed_at,
-        cuts: match (&value.dimensions, standing) {
-            (Some(text), Standing::Counted) => cuts(text)?,
-            _ => Vec::new(),
-        },
+        cuts,
         gone: 0,
         ..row
     })
@@ -130,6 +143,28 @@ mod tests {
                 .to_vec(),
             value: value.map(|text| text.as_bytes().to_vec()),
         }
+    }
+
+    #[test]
+    fn what_a_unit_can_be_cut_to() {
+        let value = |dimensions: &str| {
+            format!(
+                r#"{{"variation":"a","key_kind":"client","standing":"counted","value":300,"pair":0,"unit_type":"user_id","exposed_at":7,"dimensions":{dimensions}}}"#
+            )
+        };
+        let said = r#""{\"names\":[\"country\",\"beta\",\"age\"],\"values\":[[\"SE\"],[true],[7],[],[]]}""#;
+        let mut of_metric = record(Some(&value(said)));
+        let row = row("t", &of_metric).unwrap();
+        assert_eq!(
+            (row.exposed_at, row.cuts),
+            (7, vec!["country=SE".to_owned(), "beta=true".to_owned()])
+        );
+        of_metric.key =
+            br#"{"environment":"production","experiment":"e","phase":1,"epoch":3,"metric":"m","unit":"u"}"#.to_vec();
+        of_metric.value = Some(value("null").into_bytes());
+        // 300 has nine binary digits: the last is cut off.
+        assert_eq!(super::row("t", &of_metric).unwrap().cuts, ["$band=300"]);
+        assert!(super::row("t", &record(Some(&value(r#""[]""#)))).is_err());
     }
 
     #[test]
