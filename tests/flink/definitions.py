@@ -17,11 +17,13 @@ METRICS = [
     {"key": "capped", "kind": "mean", "event": events("purchase"), "cap_micros": 90_000_000},
     {"key": "amounts", "kind": "sum", "event": events("purchase", "amount", trial=False), "window_ms": 5 * DAY},
     {"key": "named", "kind": "sum", "event": events("visit", "o'clo\\ck", **{"a.b": "x\"y"})},
+    {"key": "back", "kind": "conversion_rate", "event": events("visit"), "window_start_ms": DAY, "window_ms": 4 * DAY},
+    {"key": "median", "kind": "quantile", "event": events("purchase"), "quantile_bp": 5000},
     {"key": "per-page", "kind": "ratio", "event": events("purchase", "amount"), "denominator": events("visit", "pages"), "window_ms": 4 * DAY},
 ]
 EXPERIMENTS = [
     {"key": "alpha", "unit": "user_id", "phases": 2, "metrics": [metric["key"] for metric in METRICS]},
-    {"key": "beta", "unit": "device_id", "phases": 1, "metrics": ["buyers", "revenue", "per-page"]},
+    {"key": "beta", "unit": "device_id", "phases": 1, "metrics": ["buyers", "revenue", "per-page"], "dimensions": ["country", "beta"]},
     {"key": "gamma", "unit": "account_id", "phases": 1, "metrics": ["orders", "amounts"]},
 ]
 VARIATIONS = ("control", "treatment")
@@ -35,7 +37,7 @@ def changed(metrics: list[dict]) -> list[dict]:
 
 def measures(metric: dict) -> list[tuple[str, dict, tuple[int, int], dict | None, tuple[int, int]]]:
     """(metric, measure, its time, paired measure, its time) of each row that a metric becomes. The halves of a ratio are metrics too."""
-    window = (0, metric.get("window_ms", FOR_GOOD))
+    window = (metric.get("window_start_ms", 0), metric.get("window_ms", FOR_GOOD))
     add = {"conversion_rate": "any", "count": "each"}.get(metric["kind"], "sum")
     measure = {**metric["event"], "add": add, "cap": metric.get("cap_micros")}
     if metric["kind"] == "ratio":

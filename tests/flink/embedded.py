@@ -14,6 +14,10 @@ from generated import Record  # noqa: E402
 from oracle import Sums  # noqa: E402
 
 BATCH = 2_000
+CELL = "experiment_id, phase, epoch, variation_id, metric, key_kind, standing"
+NUMBERS = "n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross"
+# The views, and what a row of each is besides: of no day and no cut, or of a day and a cut.
+VIEWS = {"aggregates": "NULL, NULL", "daily_aggregates": "day, cut"}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -32,7 +36,7 @@ class Embedded:
             weights = [{"variation": variation, "weight": 5000} for variation in VARIATIONS]
             self.world.api("POST", f"{P}/experiments", {
                 "key": experiment["key"], "flag": f"flag-{experiment['key']}", "unit": experiment["unit"], "variations": weights,
-                "metrics": [{"metric": key, "role": "secondary"} for key in experiment["metrics"]]})
+                "metrics": [{"metric": key, "role": "secondary"} for key in experiment["metrics"]], "dimensions": experiment.get("dimensions", [])})
             self.world.act(experiment["key"], "start")
             for _ in range(1, experiment["phases"]):
                 self.world.act(experiment["key"], "new_phase")
@@ -68,10 +72,12 @@ class Embedded:
                 self.world.check(answer.status == 202 and answer.json()["accepted"] == len(batch), "events are taken", (answer.status, answer.body[:500]))
 
     def sums(self) -> Sums:
-        rows = json.loads(self.world.cli(
-            "sql", "SELECT experiment_id, phase, epoch, variation_id, metric, key_kind, standing, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross"
-            " FROM aggregates WHERE n <> 0 AND complete", "--format", "json", "--limit", "10000"))["rows"]
-        return {tuple(row[:7]): tuple(int(number) for number in row[7:]) for row in rows}
+        found = {}
+        for view, place in VIEWS.items():
+            answer = json.loads(self.world.cli("sql", f"SELECT {CELL}, {place}, {NUMBERS} FROM {view} WHERE n <> 0 AND complete", "--format", "json", "--limit", "100000"))
+            self.world.check(not answer["truncated"], "all sums are there", len(answer["rows"]))
+            found |= {tuple(row[:9]): tuple(int(number) for number in row[9:]) for row in answer["rows"]}
+        return found
 
     def results(self) -> dict[str, dict]:
         return {experiment["key"]: self.world.results(experiment["key"]) for experiment in EXPERIMENTS}

@@ -13,6 +13,10 @@ SPAN = 12 * DAY
 UNKNOWN = ("ghost", "it's", "\\", "\\'", '"', "']['x", "*", "$", "?(@.x)", "a,b", "x','y", "\n\t", "lax x", "\\u0041", "é 𝄞", " ", "\u0001", "a\u0000b", "..")
 
 
+# What exposures say of where they come from: values, and what is none.
+COUNTRIES = ("SE", "SE", "SE", "NO", "it's", "a=b", "é 𝄞", "\\ \"", "", "x" * 64, "𝄞" * 64, "x" * 65, 46, None, ["SE"])
+
+
 @dataclass(frozen=True)
 class Record:
     event: dict
@@ -77,6 +81,9 @@ class Generator:
         kind = experiment["unit"] if self.draw.random() > 0.02 else self.draw.choice(list(units))
         more |= {"unit": kind} if kind != "user_id" else {}
         more |= ({"epoch": epoch} if epoch > 1 else {}) | ({"phase": phase} if phase > 1 else {}) | ({"reason": reason} if reason else {})
+        said = {"country": self.draw.choice(COUNTRIES), "beta": self.draw.choice([True, False, "x", 1, None, {"y": True}])}
+        if self.draw.random() < 0.9:
+            more |= {"properties": {name: value for name, value in said.items() if self.draw.random() < 0.9}}
         return Record(self._event("$exposure", time, units, **more), "client" if client else "server")
 
     def unit(self, number: int) -> list[tuple[float, Record]]:

@@ -2,19 +2,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from definitions import EXPERIMENTS, measures
 from generated import Record
 
 MOST = 2**63 - 1
-# (experiment, phase, epoch, variation, metric, kind of key, standing) → n, Σx, Σx², Σy, Σy², Σxy
+# (experiment, phase, epoch, variation, metric, kind of key, standing, day, cut) → n, Σx, Σx², Σy, Σy², Σxy. Without a day and a cut: of all units.
 Sums = dict[tuple, tuple[int, int, int, int, int, int]]
 
 
 def add(sums: dict[tuple, list[int]], cell: tuple, x: int, y: int) -> None:
     for place, term in enumerate((1, x, x * x, y, y * y, x * y)):
         sums[cell][place] += term
+
+
+def places(time: int, dimensions: list[str], properties: dict) -> list[tuple[str | None, str | None]]:
+    """(day, cut) of the cells that a unit is in, besides its variation: the whole, its day, and on its day each value of a dimension."""
+    day = datetime.fromtimestamp(time // 1000, UTC).date().isoformat()
+    found: list[tuple[str | None, str | None]] = [(None, None), (day, None)]
+    for name in dimensions:
+        value = properties.get(name)
+        if isinstance(value, bool):
+            found.append((day, f"{name}={str(value).lower()}"))
+        elif isinstance(value, str) and 1 <= len(value) <= 64:
+            found.append((day, f"{name}={value}"))
+    return found
 
 
 def micros(number: object) -> int | None:
@@ -86,8 +100,11 @@ def one_unit(found: dict[tuple, list[int]], experiment: dict, phase: int, of_uni
         standing = "overridden" if forced else "multiple" if len(set(variations)) > 1 else "counted"
         place = (experiment["key"], phase, epoch, variations[0] if standing == "counted" else None)
         last = (seen[0].key_kind, standing)
-        add(found, (*place, "", *last), 0, 0)
+        cells = places(seen[0].time, experiment.get("dimensions", []) if standing == "counted" else [], seen[0].event.get("properties", {}))
+        for cell in cells:
+            add(found, (*place, "", *last, *cell), 0, 0)
         if standing == "counted":
             for metric, measure, time, paired, paired_time in rows:
-                y = measured(paired, of_unit, seen[0].time, paired_time) if paired else 0
-                add(found, (*place, metric, *last), measured(measure, of_unit, seen[0].time, time), y)
+                x, y = measured(measure, of_unit, seen[0].time, time), measured(paired, of_unit, seen[0].time, paired_time) if paired else 0
+                for cell in cells:
+                    add(found, (*place, metric, *last, *cell), x, y)

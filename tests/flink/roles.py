@@ -13,10 +13,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in (
 from connection import Answer, Broken, Connection  # noqa: E402
 from servers import ClickHouse, free_port  # noqa: E402
 
+from embedded import CELL, NUMBERS, VIEWS  # noqa: E402
 from oracle import Sums  # noqa: E402
 
 READY_SECONDS = 90.0
-COLUMNS = "experiment_id, phase, epoch, variation_id, metric, key_kind, standing, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross"
 
 
 class Role:
@@ -107,9 +107,12 @@ class Place:
 
     def sums(self) -> Sums:
         """What ClickHouse makes of the loaded values."""
-        text = self.clickhouse.sql(f"SELECT {COLUMNS} FROM {self.name}.aggregates WHERE complete FORMAT JSONCompactEachRow SETTINGS output_format_json_quote_64bit_integers = 0")
-        rows = [json.loads(line) for line in text.splitlines()]
-        return {tuple(row[:7]): tuple(int(number) for number in row[7:]) for row in rows}
+        found = {}
+        for view, place in VIEWS.items():
+            text = self.clickhouse.sql(f"SELECT {CELL}, {place}, {NUMBERS} FROM {self.name}.{view} WHERE complete FORMAT JSONCompactEachRow SETTINGS output_format_json_quote_64bit_integers = 0")
+            rows = [json.loads(line) for line in text.splitlines()]
+            found |= {tuple(row[:9]): tuple(int(number) for number in row[9:]) for row in rows}
+        return found
 
     def close(self) -> None:
         for role in self.roles:

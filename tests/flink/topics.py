@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from generated import Record
-from oracle import Sums, add
+from oracle import Sums, add, places
 
 PARTITIONS = 4
 
@@ -88,7 +88,11 @@ class Topics:
         found: dict[tuple, list[int]] = defaultdict(lambda: [0] * 6)
         for key, value in self.rows.items():
             k, v = json.loads(key), json.loads(value)
-            add(found, (k["experiment"], k["phase"], k["epoch"], v["variation"], k["metric"], v["key_kind"], v["standing"]), v["value"], v["pair"])
+            said = json.loads(v["dimensions"]) if v["dimensions"] else {"names": [], "values": []}
+            properties = {name: value for name, values in zip(said["names"], said["values"]) for value in values}
+            cell = (k["experiment"], k["phase"], k["epoch"], v["variation"], k["metric"], v["key_kind"], v["standing"])
+            for place in places(v["exposed_at"], said["names"] if v["standing"] == "counted" else [], properties):
+                add(found, (*cell, *place), v["value"], v["pair"])
         return {cell: tuple(values) for cell, values in found.items()}
 
     def close(self) -> None:

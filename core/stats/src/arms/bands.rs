@@ -124,6 +124,13 @@ impl Bands {
         Ok(all)
     }
 
+    /// How many units have a value in the band that begins here, or beyond it.
+    #[must_use]
+    pub fn units_from(&self, start: i64) -> u64 {
+        let beyond = self.0.iter().filter(|band| band.start >= start);
+        beyond.map(|band| band.units).fold(0, u64::saturating_add)
+    }
+
     /// How many units.
     #[must_use]
     pub fn units(&self) -> u64 {
@@ -202,24 +209,37 @@ impl Cap {
     /// # Errors
     /// [`Unavailable::NoUnits`] when no unit counts.
     pub fn at_percentile_of_bands(arms: &[&Bands], quantile: Quantile, over: CapOver) -> Result<Self, Unavailable> {
-        let mut counts = std::collections::BTreeMap::<i64, u64>::new();
-        for band in arms.iter().flat_map(|arm| &arm.0) {
-            if over == CapOver::AllUnits || band.start != 0 {
-                let count = counts.entry(band.start).or_default();
-                *count = count.saturating_add(band.units);
-            }
-        }
-        let units = counts.values().copied().fold(0, u64::saturating_add);
+        let counts = |band: &Band| over == CapOver::AllUnits || band.start != 0;
+        let of_arm = |arm: &&Bands| {
+            arm.0
+                .iter()
+                .filter(|band| counts(band))
+                .map(|band| band.units)
+                .fold(0, u64::saturating_add)
+        };
+        let units = arms.iter().map(of_arm).fold(0, u64::saturating_add);
         if units == 0 {
             return Err(Unavailable::NoUnits);
         }
         let rank = quantile.rank(units);
-        let mut below = 0_u64;
-        let reached = counts.into_iter().find(|(_, count)| {
-            below = below.saturating_add(*count);
-            below >= rank
-        });
-        let start = reached.map_or(0, |(start, _)| start.max(0));
+        // All arms at once, from the lowest band up.
+        let mut ahead: Vec<_> = arms
+            .iter()
+            .map(|arm| arm.0.iter().filter(|band| counts(band)).peekable())
+            .collect();
+        let (mut below, mut reached) = (0_u64, None);
+        while below < rank {
+            let Some(lowest) = ahead.iter_mut().filter_map(|arm| Some(arm.peek()?.start)).min() else {
+                break;
+            };
+            for arm in &mut ahead {
+                if let Some(band) = arm.next_if(|band| band.start == lowest) {
+                    below = below.saturating_add(band.units);
+                }
+            }
+            reached = Some(lowest);
+        }
+        let start = reached.map_or(0, |start| start.max(0));
         let behind = band_of(start).checked_add(1).and_then(band_start);
         Ok(Self::at_most(behind.unwrap_or(i64::MAX)))
     }

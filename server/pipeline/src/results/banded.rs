@@ -1,7 +1,5 @@
 //! Quantiles and percentile caps: what is read from units counted by bands of their values.
 
-use std::collections::BTreeMap;
-
 use evenhand_stats::{ArmEstimate, Band, Bands, Cap, CapOver, Moments, Quantile, Unavailable};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,38 +24,51 @@ pub struct ShownCap {
     pub units: u64,
 }
 
-/// One variation's units by band, in order.
+/// One variation's units by band.
 pub(super) struct ArmBands {
-    sums: BTreeMap<i64, Sums>,
     bands: Bands,
+    /// Where each band begins, with Σy and Σxy of its units' paired values; in order.
+    pairs: Vec<(i64, i128, i128)>,
+}
+
+/// Of the cells of a target that are shown, those of each of these variations.
+pub(super) fn arms<'v>(
+    target: &TargetAggregates,
+    shown: &impl Fn(&NamedCell) -> bool,
+    variations: impl Iterator<Item = &'v str>,
+) -> Result<Vec<ArmBands>, Unavailable> {
+    let mut arms: Vec<(&str, Vec<(i64, &Sums)>)> = variations.map(|id| (id, Vec::new())).collect();
+    let counted = |cell: &&NamedCell| cell.standing == Standing::Counted && shown(cell);
+    for cell in target.bands.iter().filter(counted) {
+        let (Cut::Band(start), Some(variation)) = (&cell.cut, &cell.variation) else {
+            continue;
+        };
+        if let Some((_, cells)) = arms.iter_mut().find(|(id, _)| id == variation) {
+            cells.push((*start, &cell.sums));
+        }
+    }
+    arms.into_iter().map(|(_, cells)| ArmBands::of(cells)).collect()
 }
 
 impl ArmBands {
-    /// Of the cells of a target that are shown, those of a variation.
-    pub fn of(
-        target: &TargetAggregates,
-        shown: &impl Fn(&NamedCell) -> bool,
-        variation: &str,
-    ) -> Result<Self, Unavailable> {
-        let mut sums: BTreeMap<i64, Sums> = BTreeMap::new();
-        for cell in target.bands.iter().filter(|cell| shown(cell)) {
-            let counts = cell.standing == Standing::Counted && cell.variation.as_deref() == Some(variation);
-            if let (Cut::Band(start), true) = (&cell.cut, counts) {
-                sums.entry(*start).or_default().merge(&cell.sums);
-            }
-        }
-        let band = |(start, sums): (&i64, &Sums)| {
-            Ok(Band {
+    fn of(mut cells: Vec<(i64, &Sums)>) -> Result<Self, Unavailable> {
+        cells.sort_by_key(|(start, _)| *start);
+        let (mut bands, mut pairs) = (Vec::new(), Vec::new());
+        for of_band in cells.chunk_by(|one, next| one.0 == next.0) {
+            let mut all = Sums::default();
+            of_band.iter().for_each(|(_, sums)| all.merge(sums));
+            let Some((start, _)) = of_band.first() else { continue };
+            bands.push(Band {
                 start: *start,
-                units: super::units(sums.n),
-                sum: small(&sums.sum)?,
-                sum_sq: small(&sums.sum_sq)?,
-            })
-        };
-        let bands = sums.iter().map(band).collect::<Result<Vec<_>, Unavailable>>()?;
+                units: super::units(all.n),
+                sum: small(&all.sum)?,
+                sum_sq: small(&all.sum_sq)?,
+            });
+            pairs.push((*start, small(&all.pair_sum)?, small(&all.pair_cross)?));
+        }
         Ok(Self {
             bands: Bands::new(bands)?,
-            sums,
+            pairs,
         })
     }
 
@@ -69,13 +80,14 @@ impl ArmBands {
     fn capped(&self, whole: &Sums, cap: Cap) -> Result<Sums, Unavailable> {
         let Moments { sum, sum_sq, .. } = self.bands.capped(cap)?;
         let mut cross = Exact::default();
-        for (start, sums) in &self.sums {
-            if *start >= cap.upper() {
-                let product = small(&sums.pair_sum)?.checked_mul(i128::from(cap.upper()));
-                cross.add(product.ok_or(Unavailable::Overflow)?);
+        for (start, pair_sum, pair_cross) in &self.pairs {
+            cross.add(if *start >= cap.upper() {
+                pair_sum
+                    .checked_mul(i128::from(cap.upper()))
+                    .ok_or(Unavailable::Overflow)?
             } else {
-                cross.merge(&sums.pair_cross);
-            }
+                *pair_cross
+            });
         }
         Ok(Sums {
             sum: Exact::from(sum),
@@ -83,10 +95,6 @@ impl ArmBands {
             pair_cross: cross,
             ..*whole
         })
-    }
-
-    fn units_from(&self, at: i64) -> u64 {
-        self.sums.range(at..).map(|(_, sums)| super::units(sums.n)).sum()
     }
 }
 
@@ -107,7 +115,7 @@ pub(super) fn cap(
             Err(other) => return Err(other),
         }
     }
-    let drawn_in = arms.iter().map(|arm| arm.units_from(cap.upper())).sum();
+    let drawn_in = bands.iter().map(|bands| bands.units_from(cap.upper())).sum();
     let capped = arms.iter().zip(sums).map(|(arm, sums)| arm.capped(sums, cap));
     let shown = ShownCap {
         percentile_millionths: percentile.millionths(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    banded::{self, ArmBands, ShownCap},
+    banded::{self, ShownCap},
     bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
     verdict::{Verdict, verdict},
@@ -249,8 +249,8 @@ fn read(
     if reading.quantile.is_none() && reading.cap.is_none() {
         return plain(false);
     }
-    let variations = frame.experiment.variations.iter();
-    let arms: Result<Vec<ArmBands>, Unavailable> = variations.map(|v| ArmBands::of(target, shown, &v.id)).collect();
+    let variations = frame.experiment.variations.iter().map(|v| v.id.as_str());
+    let arms = banded::arms(target, shown, variations);
     let has_units = whole.iter().any(|sums| sums.n > 0);
     let found = match arms {
         _ if has_units && target.bands.is_empty() => Err(Unavailable::NotKept),
