@@ -146,7 +146,7 @@ class Rule:
         self.serve = self.experiment = self.phase = self.epoch = None
         self.layer = self.slots = self.split = None
         self.state, self.sticky = "running", False
-        self.requires, self.holdouts = [], []
+        self.requires, self.holdouts, self.exposure_attributes = [], [], []
 
     def expressions(self):
         """(cost beside it, expression or None) of all the rule may evaluate."""
@@ -192,7 +192,17 @@ def read_rule(value, parts, variation, where) -> Rule:
             salts.append(rule.layer.salt)
     if len(set(salts)) != len(salts):
         raise Fault(f"{where}: one salt for two draws")
+    rule.exposure_attributes = read_exposure_attributes(fields.get("meta"))
     return rule
+
+
+def read_exposure_attributes(meta) -> list:
+    """Names of attributes that exposures carry; what is no such list is no fault, and none."""
+    try:
+        names = [read_string(name, "", 1, 256) for name in read_list(read_map(meta).get("exposure_attributes"), "", 1, 10)]
+    except Fault:
+        return []
+    return names if len(set(names)) == len(names) else []
 
 
 def read_experiment(rule, fields, parts, variation, where):

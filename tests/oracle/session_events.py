@@ -4,8 +4,14 @@ import hashlib
 import json
 
 from canonical_json import canonical
-from context import Context
+from context import BOOLEAN, STRING, Context
 from session_rules import answer, retry_after_ms, within
+
+
+def carried(names, attributes) -> dict:
+    """What an exposure carries of a context."""
+    found = {name: Context(attributes).attribute(name) for name in names}
+    return {name: value for name, (kind, value) in found.items() if kind == BOOLEAN or (kind == STRING and len(value) <= 64)}
 
 
 class Events:
@@ -20,8 +26,10 @@ class Events:
             return [0, 0, 0]
         self.tick(now)
         seen = []
+        rules = self.manifest.flags[self.engine.key_of(flag)].rules
+        # The packed form's rule: of an OVERRIDE, the one whose ids it carries.
+        properties = carried(rules[(decision["packed"] >> 27 & 0xFFF) - 1].exposure_attributes, attributes)
         if decision["exposure"]:
-            rules = self.manifest.flags[self.engine.key_of(flag)].rules
             unit = next(rule.unit for rule in rules if rule.experiment == decision["experiment"])
             seen.append((decision["experiment"], decision["phase"], decision["epoch"], decision["variation"], unit, decision["reason"]))
         seen += [(entry["holdout"], 1, 1, entry["arm"], entry["unit"], None) for entry in decision["holdout_exposures"]]
@@ -43,6 +51,7 @@ class Events:
             event |= {"user_id": unit_id} if unit == "user_id" else {"units": {unit: unit_id}, "unit": unit}
             event |= {name: value for name, value in (("phase", phase), ("epoch", epoch)) if value != 1}
             event |= {"reason": reason} if reason else {}
+            event |= {"properties": properties} if properties else {}
             self.memory.pop(key, None)
             self.queue("exposures", event, key)
         return [queued, deduped, without]

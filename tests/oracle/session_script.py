@@ -6,6 +6,7 @@ import random
 from authoring import bucket_entry, experiment, flag, manifest, rollout, targeted
 from bucketing import bound
 from canonical_json import canonical
+from carrying_manifests import CARRYING
 from id_list import describe, make_blob
 from session_model import Session
 from sets.envelope import envelope
@@ -36,6 +37,9 @@ MANIFESTS = [
     text_of(1), text_of(2), text_of(3, listed=True), text_of(4, listed="both"), text_of(5, broken=True), text_of(1, generation=2), text_of(6, environment="elsewhere"),
     "{", "", envelope(json.loads(text_of(7))), text_of(8),
 ]
+# What random days take; scripts of their own take those that came later.
+DAILY = len(MANIFESTS)
+MANIFESTS += CARRYING
 
 
 class Script:
@@ -220,7 +224,7 @@ class Host:
         if luck > 0.9:
             return script.batch_failed(number, self.now) if "batch_id" in found else script.fetch_failed(number, self.now)
         if found["action"] == "fetch_manifest":
-            script.manifest_response(number, status, self.now, self.random.randrange(len(MANIFESTS)), self.random.choice((None, '"tag"')), header)
+            script.manifest_response(number, status, self.now, self.random.randrange(DAILY), self.random.choice((None, '"tag"')), header)
         elif found["action"] == "fetch_list":
             script.list_response(number, status, self.now, self.random.randrange(2), header)
         elif found["action"] == "open_stream":
@@ -241,7 +245,7 @@ class Host:
         elif what == 8:
             self.script.flush(self.now)
         else:
-            self.script.update_manifest(self.random.randrange(len(MANIFESTS)), self.now)
+            self.script.update_manifest(self.random.randrange(DAILY), self.now)
 
     def child(self):
         self.script.reseed(self.random.randbytes(16), self.now)

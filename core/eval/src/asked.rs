@@ -18,7 +18,7 @@ struct Walk<'a> {
 
 impl Snapshot {
     /// The attributes that the flag's overrides and rules, and the segments, holdouts and flags these refer to, may ask for: indices into
-    /// [`Snapshot::attributes`], ascending. Others can't change its decisions.
+    /// [`Snapshot::attributes`], ascending. Others can't change its decisions. Those its exposures carry are among them.
     pub fn attributes_of(&self, flag: FlagId) -> Vec<u32> {
         let tables = self.tables();
         let mut walk = Walk {
@@ -45,6 +45,14 @@ impl Snapshot {
             } else {
                 break;
             }
+        }
+        let rules = tables
+            .flags
+            .get(flag.index())
+            .map(|flag| flag.rules)
+            .unwrap_or_default();
+        for carried in tables.exposure_attributes_of(rules.at, rules.len) {
+            walk.attribute(carried.attribute);
         }
         // `geo` stands in for a missing `country`.
         if walk.asked.get(tables.country as usize) == Some(&true) {
@@ -122,7 +130,7 @@ mod tests {
     use crate::Snapshot;
 
     #[test]
-    fn a_flag_asks_for_what_its_rules_segments_holdouts_and_prerequisites_name_and_nothing_else() {
+    fn a_flag_asks_for_what_its_rules_segments_holdouts_and_prerequisites_name_and_what_its_exposures_carry() {
         let manifest = br#"{"schema":1,"environment":"e","audience":"server","generation":1,"version":1,"issued_at_ms":0,
           "segments":{"s":{"op":"is_present","attr":"inside"}},
           "flags":{
@@ -130,7 +138,10 @@ mod tests {
               "rules":[{"id":"r","kind":"targeted","serve":"on","requires":[{"flag":"b","variations":["on"]}],
                 "when":{"all":[{"op":"in_segment","segment":"s"},{"op":"str_eq","attr":"country","value":"NZ"}]}}]},
             "b":{"type":"bool","off":"off","default":"off","variations":[{"key":"off","value":false},{"key":"on","value":true}],
-              "rules":[{"id":"r","kind":"targeted","serve":"on","when":{"not":{"op":"is_present","attr":"of_b"}}}]}}}"#;
+              "rules":[{"id":"r","kind":"targeted","serve":"on","when":{"not":{"op":"is_present","attr":"of_b"}},
+                "meta":{"exposure_attributes":["carried","geo"]}}]},
+            "c":{"type":"bool","off":"off","default":"off","variations":[{"key":"off","value":false}],
+              "rules":[{"id":"r","kind":"targeted","serve":"off","when":{"op":"is_present","attr":"last"}}]}}}"#;
         let (snapshot, report) = Snapshot::compile(manifest, &()).unwrap();
         assert!(report.is_clean(), "{:?}", report.faults);
         let names: Vec<&str> = snapshot.attributes().collect();
@@ -144,6 +155,9 @@ mod tests {
             asked
         };
         assert_eq!(asked("a"), ["country", "geo", "inside", "of_b"]);
-        assert_eq!(asked("b"), ["of_b"]);
+        assert_eq!(asked("b"), ["carried", "country", "geo", "of_b"]);
+        assert_eq!(asked("c"), ["last"]);
+        // Behind all that decides, so that they push none of it out of the slots that lie together.
+        assert_eq!(names, ["inside", "country", "geo", "of_b", "last", "carried"]);
     }
 }

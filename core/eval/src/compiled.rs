@@ -210,6 +210,15 @@ pub(crate) struct List {
     pub ids: Option<IdList>,
 }
 
+/// An attribute that a rule's exposures carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExposureAttribute {
+    /// Of `rules`.
+    pub rule: u32,
+    pub name: Span,
+    pub attribute: u32,
+}
+
 /// Everything a snapshot holds.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -230,6 +239,8 @@ pub(crate) struct Tables {
     /// As long as `rules`.
     pub rule_names: Vec<RuleNames>,
     pub rule_holdouts: Vec<u32>,
+    /// In the order of their rules, and of a rule in that of RFC 8785. Apart from the rules: decisions don't look at them.
+    pub exposure_attributes: Vec<ExposureAttribute>,
     pub requires: Vec<FlagVariations>,
     pub nodes: Vec<Node>,
     pub ranges: Vec<Range>,
@@ -267,6 +278,14 @@ impl Tables {
         self.text
             .get(at..at.wrapping_add(span.len as usize))
             .unwrap_or_default()
+    }
+
+    /// What the exposures of so many rules from this one on carry.
+    pub fn exposure_attributes_of(&self, rule: u32, rules: u32) -> &[ExposureAttribute] {
+        let all = &self.exposure_attributes;
+        let from = all.partition_point(|entry| entry.rule < rule);
+        let to = all.partition_point(|entry| entry.rule < rule.saturating_add(rules));
+        all.get(from..to).unwrap_or_default()
     }
 
     /// The bytes of a span.

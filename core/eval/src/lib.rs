@@ -41,6 +41,7 @@ pub mod envelope;
 mod evaluate;
 pub mod event;
 pub mod explain;
+pub mod exposure_attributes;
 pub mod flag_tables;
 pub mod flat;
 pub mod formats;

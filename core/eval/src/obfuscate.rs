@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use error::{IdKind, ObfuscateError};
 
 use crate::digest::{SaltedHash, hex};
+use crate::exposure_attributes;
 use crate::wire::{
     AttributeTest, Audience, BucketTest, Expression, Flag, FlagTest, Holdout, Manifest, Obfuscation, Op, Operand,
     Require, Rule, SplitRange, UniqueMap, Variation,
@@ -83,7 +84,7 @@ pub struct ClientManifest {
 /// Makes the client's manifest.
 ///
 /// Left out are `remote` flags, flags with per-unit overrides or id lists, everything that no remaining flag uses, and
-/// every `meta`. Refused is a remaining flag that depends on one left out: clients could not decide it.
+/// every `meta` but the attributes that exposures carry. Refused is a remaining flag that depends on one left out: clients could not decide it.
 pub fn obfuscate(
     server: &Manifest,
     ids: &OpaqueIds,
@@ -310,7 +311,11 @@ impl Writer<'_> {
             slots: rule.slots.clone(),
             sticky: rule.sticky,
             split,
-            meta: None,
+            // Attributes have their names in expressions too.
+            meta: rule
+                .meta
+                .as_ref()
+                .and_then(|meta| exposure_attributes::meta(&exposure_attributes::read(meta))),
         })
     }
 

@@ -340,6 +340,19 @@ impl Snapshot {
             .map_or("", |name| &**name)
     }
 
+    pub(crate) fn attribute_key(&self, attribute: u32) -> Option<AttributeKey<'_>> {
+        let index = attribute as usize;
+        let name = self.tables.attributes.get(index)?;
+        Some(AttributeKey { index, name })
+    }
+
+    /// The rule a decision names, among those of all flags.
+    pub(crate) fn rule_at(&self, flag: FlagId, packed: Packed) -> Option<u32> {
+        let rules = self.tables.flags.get(flag.index())?.rules;
+        let at = u32::from(packed.rule_index()?);
+        (at < rules.len).then(|| rules.at.wrapping_add(at))
+    }
+
     fn rule_of(&self, flag: FlagId, packed: Packed) -> Option<(&Rule, &RuleNames)> {
         let flag = self.tables.flags.get(flag.index())?;
         let at = usize::from(packed.rule_index()?);

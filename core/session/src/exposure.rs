@@ -1,6 +1,7 @@
 //! Exposures: the events that say "unit U saw variation V", once in a while each.
 
 use evenhand_core::event::{EXPOSURE, USER_ID};
+use evenhand_core::exposure_attributes::CarriedAttributes;
 use evenhand_core::unit::{DecimalBuffer, unit_id};
 use evenhand_core::{Arm, Attributes, FlagId, Packed, Reason, Snapshot};
 use serde::Serialize;
@@ -35,6 +36,8 @@ struct Event<'a> {
     manifest_version: u64,
     #[serde(skip_serializing_if = "is_one")]
     phase: u32,
+    #[serde(skip_serializing_if = "CarriedAttributes::is_empty")]
+    properties: CarriedAttributes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +65,14 @@ impl Serialize for Unit<'_> {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_one(value: &u32) -> bool {
     *value == 1
+}
+
+/// The decision that exposes.
+#[derive(Clone, Copy)]
+struct Decided<'a> {
+    snapshot: &'a Snapshot,
+    flag: FlagId,
+    packed: Packed,
 }
 
 /// What an exposure says, whether an experiment's or a holdout's.
@@ -97,6 +108,7 @@ impl Session {
             return exposed;
         }
         self.tick(now_ms);
+        let decided = Decided { snapshot, flag, packed };
         if let Some(exposure) = snapshot.exposure(flag, packed) {
             let seen = Seen {
                 experiment: exposure.experiment,
@@ -106,7 +118,7 @@ impl Session {
                 unit: exposure.unit,
                 reason: Some(packed.reason()),
             };
-            self.expose_one(snapshot, &seen, context, &mut exposed);
+            self.expose_one(decided, &seen, context, &mut exposed);
         }
         for holdout in snapshot.holdout_exposures(flag, packed) {
             let seen = Seen {
@@ -120,18 +132,19 @@ impl Session {
                 unit: holdout.unit,
                 reason: None,
             };
-            self.expose_one(snapshot, &seen, context, &mut exposed);
+            self.expose_one(decided, &seen, context, &mut exposed);
         }
         exposed
     }
 
     fn expose_one<A: Attributes + ?Sized>(
         &mut self,
-        snapshot: &Snapshot,
+        decided: Decided<'_>,
         seen: &Seen<'_>,
         context: &A,
         exposed: &mut Exposed,
     ) {
+        let Decided { snapshot, flag, packed } = decided;
         let now = self.clock.now();
         let mut buffer = DecimalBuffer::new();
         let attribute = snapshot.attribute(seen.unit);
@@ -167,6 +180,7 @@ impl Session {
             experiment_id: seen.experiment,
             manifest_version: snapshot.version(),
             phase: seen.phase,
+            properties: snapshot.carried_attributes(flag, packed, context),
             reason: seen.reason.map(Reason::name),
             sdk: self.sdk(),
             timestamp,

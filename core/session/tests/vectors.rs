@@ -66,14 +66,22 @@ fn options(given: &Value) -> Options {
 fn context(given: &Value) -> Context {
     let mut context = Context::new();
     for (name, value) in given.as_object().unwrap() {
-        context = match value {
-            Value::String(text) => context.with(name.as_str(), text.as_str()),
-            Value::Number(number) => context.with(name.as_str(), number.as_f64().unwrap()),
-            Value::Bool(bool) => context.with(name.as_str(), *bool),
-            _ => context.with(name.as_str(), OwnedValue::Unusable),
-        };
+        if let Some(value) = attribute(value) {
+            context.set(name, value);
+        }
     }
     context
+}
+
+fn attribute(given: &Value) -> Option<OwnedValue> {
+    Some(match given {
+        Value::Null => return None,
+        Value::String(text) => text.as_str().into(),
+        Value::Number(number) => number.as_f64().unwrap().into(),
+        Value::Bool(bool) => (*bool).into(),
+        Value::Array(items) => OwnedValue::List(items.iter().filter_map(attribute).collect()),
+        Value::Object(_) => OwnedValue::Unusable,
+    })
 }
 
 /// When manifests are judged: it must not show.

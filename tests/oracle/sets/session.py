@@ -5,6 +5,7 @@ import base64
 import hashlib
 
 from authoring import write_cases
+from exposure_scripts import carrying
 from session_script import LISTS, MANIFESTS, SERVER_ERRORS, START, Host, Script, after_fetches
 
 
@@ -306,4 +307,5 @@ def ending():
 def build() -> str:
     scripts = [script for group in (fetching, announcing, listing, delivering, ending) for script in group()]
     scripts += [Host(number).live(120) for number in range(60)]
+    scripts += carrying()
     return write_cases("session", [script.written() for script in scripts], manifests=MANIFESTS, lists=[base64.b64encode(blob).decode() for blob in LISTS])

@@ -1,11 +1,12 @@
 //! The tables while they are being filled: texts stored once, names found again.
 
 use hashbrown::HashTable;
+use serde_json::value::RawValue;
 
 use super::fault::Problem;
 use crate::bucket::{HASH_SPACE, PreparedSalt, is_salt};
-use crate::compiled::Word;
-use crate::compiled::{Draw, NONE, Range, Span, Tables, head, table_hash};
+use crate::compiled::{Draw, ExposureAttribute, NONE, Range, Span, Tables, Word, head, table_hash};
+use crate::exposure_attributes;
 use crate::wire::HashRange;
 
 /// The most ranges in one list.
@@ -74,6 +75,30 @@ impl Builder {
         Ok(self.intern(name))
     }
 
+    /// The attributes that exposures of the rule compiled next carry.
+    pub fn exposure_attributes(&mut self, meta: &RawValue) {
+        let rule = index(self.tables.rules.len());
+        for name in exposure_attributes::read(meta) {
+            let name = self.text(&name);
+            self.tables.exposure_attributes.push(ExposureAttribute {
+                rule,
+                name,
+                attribute: NONE,
+            });
+        }
+    }
+
+    /// Last of all, so that the attributes that decide lie close together in a context.
+    fn intern_exposure_attributes(&mut self) {
+        let mut carried = core::mem::take(&mut self.tables.exposure_attributes);
+        for entry in &mut carried {
+            let name = self.tables.str(entry.name).to_owned();
+            // Their names have been checked.
+            entry.attribute = self.attribute(&name).unwrap_or(NONE);
+        }
+        self.tables.exposure_attributes = carried;
+    }
+
     fn intern(&mut self, name: &str) -> u32 {
         let span = self.text(name);
         let text = self.tables.text.as_bytes();
@@ -89,7 +114,8 @@ impl Builder {
     }
 
     /// The tables, without room to grow.
-    pub fn finish(self) -> Tables {
+    pub fn finish(mut self) -> Tables {
+        self.intern_exposure_attributes();
         let mut tables = self.tables;
         tables.text.shrink_to_fit();
         tables.variations.shrink_to_fit();
@@ -97,6 +123,7 @@ impl Builder {
         tables.rule_names.shrink_to_fit();
         tables.nodes.shrink_to_fit();
         tables.splits.shrink_to_fit();
+        tables.exposure_attributes.shrink_to_fit();
         tables.words.shrink_to_fit();
         tables
     }

@@ -87,6 +87,9 @@ pub(super) fn compile(
         let (compiled, names) = rule::compile(builder, parts, &mut uses, &keys, rule)
             .under(at)
             .under("rules")?;
+        if let Some(meta) = &rule.meta {
+            builder.exposure_attributes(meta);
+        }
         builder.tables.rules.push(compiled);
         builder.tables.rule_names.push(names);
     }

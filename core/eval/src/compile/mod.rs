@@ -218,6 +218,7 @@ fn empty_tables(raw: &RawManifest<'_>) -> Tables {
         rules: Vec::new(),
         rule_names: Vec::new(),
         rule_holdouts: Vec::new(),
+        exposure_attributes: Vec::new(),
         requires: Vec::new(),
         nodes: Vec::new(),
         ranges: Vec::new(),

@@ -14,7 +14,7 @@ fn server() -> Value {
     let rules = json!([
         {"id": "rule-a", "kind": "experiment", "experiment": "exp-a", "phase": 3, "epoch": 2, "unit": "user_id",
          "traffic": draw, "holdouts": ["hold-a"], "layer": "layer-a", "slots": ranges, "sticky": true,
-         "requires": [{"flag": "other", "variations": ["on"]}], "meta": {"note": "SECRET"},
+         "requires": [{"flag": "other", "variations": ["on"]}], "meta": {"note": "SECRET", "exposure_attributes": ["plan", "email"]},
          "split": {"hash": "murmur3_32", "salt": "s1", "ranges": [[0, 5, "on"], [5, 4294967296u64, "off"]]},
          "when": {"all": [
             leaf("str_eq", json!("Ann@Example.com")), leaf("str_in", json!(["SECRET-1", "SECRET-2"])),
@@ -116,7 +116,7 @@ fn a_client_sees_opaque_ids_and_hashes() {
     let rules = json!([
         {"id": "or1", "kind": "experiment", "experiment": "oe", "phase": 3, "epoch": 2, "unit": "user_id",
          "traffic": {"hash": "murmur3_32", "salt": "t1", "ranges": ranges}, "holdouts": ["oh"], "layer": "ol", "slots": ranges,
-         "sticky": true, "requires": [{"flag": OTHER, "variations": ["ov3"]}],
+         "sticky": true, "requires": [{"flag": OTHER, "variations": ["ov3"]}], "meta": {"exposure_attributes": ["email", "plan"]},
          "split": {"hash": "murmur3_32", "salt": "s1", "ranges": [[0, 5, "ov1"], [5, 4294967296u64, "ov2"]]},
          "when": {"all": [
             leaf("str_eq_sha256", json!("3c3b1d6e6c70b262")), leaf("str_in_sha256", json!(["56d2c7b6b3497e6b", "e3500ff0645e4921"])),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::json::Json;
+use super::json::{Json, meta_as_value};
 use super::rule::Rule;
 use super::strict::{UniqueMap, null_is_absent, object_only};
 
@@ -76,7 +76,7 @@ pub struct Flag {
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
     /// Never read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "meta_as_value")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub meta: Option<Box<RawValue>>,
 }

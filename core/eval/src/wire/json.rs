@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting of lists and objects in a `json` value.
@@ -38,6 +39,13 @@ impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Levels(MAX_JSON_DEPTH).deserialize(deserializer).map(Json)
     }
+}
+
+/// Writes a `meta` as the value it is: a raw text has no RFC 8785 form. What a publisher may not say in JSON (a number beyond the doubles) fails.
+#[allow(clippy::ref_option, reason = "the signature serde asks for")]
+pub(super) fn meta_as_value<S: Serializer>(meta: &Option<Box<RawValue>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let read = |meta: &Box<RawValue>| serde_json::from_str::<Value>(meta.get()).map_err(serde::ser::Error::custom);
+    meta.as_ref().map(read).transpose()?.serialize(serializer)
 }
 
 /// Reads a value with so many levels of lists and objects left.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::expression::Expression;
 use super::flag::Flag;
+use super::json::meta_as_value;
 use super::strict::{ObjectOnly, UniqueMap, null_is_absent, object_only};
 
 /// Who a manifest is made for.
@@ -132,7 +133,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obfuscation: Option<Obfuscation>,
     /// Never read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "meta_as_value")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub meta: Option<Box<RawValue>>,
 }

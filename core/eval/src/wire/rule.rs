@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::expression::Expression;
+use super::json::meta_as_value;
 use super::manifest::{Hash, HashRange, SplitRange};
 use super::strict::{ObjectOnly, given, null_is_absent, object_only};
 
@@ -143,8 +144,8 @@ pub struct Rule {
     /// Which variation a unit gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// Never read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Of this, `exposure_attributes` is read: attributes that exposures of the rule carry. The rest is not.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "meta_as_value")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub meta: Option<Box<RawValue>>,
 }
