@@ -208,6 +208,7 @@ mod tests {
             alias: "x-1".into(),
             variations: vec![variation("a", "v-1", true), variation("held", "held", false)],
             epoch_weights: Default::default(),
+            dimensions: Vec::new(),
             analysis: Default::default(),
             metrics: vec![managed::CatalogMetric {
                 metric: "spend-per-visit".into(),

@@ -43,6 +43,9 @@ pub struct CatalogPhase {
     pub epoch_weights: BTreeMap<u32, Vec<u32>>,
     /// How it is read.
     pub analysis: Analysis,
+    /// The attributes that its exposures carry, as named now. A holdout has those that each of its exposures carries: what every started
+    /// experiment that uses it names, and nothing when rules that are no experiments use it too.
+    pub dimensions: Vec<String>,
     /// The metrics in their roles. A holdout has those of the experiments that use it.
     pub metrics: Vec<CatalogMetric>,
 }
@@ -178,6 +181,7 @@ fn experiment_phase(
         variations: variations.collect(),
         epoch_weights: epochs.collect(),
         analysis: experiment.analysis.clone(),
+        dimensions: experiment.dimensions.clone(),
         metrics: metrics(model, project, experiment),
     }
 }
@@ -268,8 +272,34 @@ fn holdouts(model: &Model, project: &str, environment: &str) -> Vec<CatalogPhase
             ],
             epoch_weights: BTreeMap::from([(1, vec![holdout.share, 10_000 - holdout.share])]),
             analysis: Analysis::default(),
+            dimensions: if in_plain_rules(model, project, &holdout.key) {
+                Vec::new()
+            } else {
+                common_dimensions(users.iter().filter(|experiment| started(experiment).is_some()))
+            },
             metrics: measured.into_values().collect(),
         });
     }
     phases
+}
+
+/// Whether a rule that is no experiment's names a holdout: its exposures carry nothing.
+fn in_plain_rules(model: &Model, project: &str, holdout: &str) -> bool {
+    let mut rules = model.flags.scope(project).flat_map(|flag| &flag.body.rules);
+    rules.any(|rule| {
+        rule.guards()
+            .is_some_and(|guards| guards.holdouts.iter().any(|key| key == holdout))
+    })
+}
+
+/// The dimensions that all of some experiments name, as the first does.
+fn common_dimensions<'e>(mut experiments: impl Iterator<Item = &'e &'e Experiment>) -> Vec<String> {
+    let Some(first) = experiments.next() else {
+        return Vec::new();
+    };
+    let mut common = first.dimensions.clone();
+    for other in experiments {
+        common.retain(|name| other.dimensions.contains(name));
+    }
+    common
 }

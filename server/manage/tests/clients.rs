@@ -10,6 +10,10 @@ use evenhand_manage::KeyKind;
 use serde_json::{Value, json};
 use support::{Api, ENVIRONMENT, PROJECT, arms, flag, merge};
 
+fn context_country(n: usize) -> &'static str {
+    ["Ruritania", "Freedonia", "Elsewhere"][n % 3]
+}
+
 #[tokio::test]
 async fn client_manifests_hide_names_and_decide_the_same() {
     let api = Api::new();
@@ -31,7 +35,7 @@ async fn client_manifests_hide_names_and_decide_the_same() {
     let mut hidden = flag("server-flag");
     merge(&mut hidden, json!({ "client_visible": false }));
     api.create("flags", hidden).await;
-    let more = json!({ "layer": { "layer": "secret-layer", "slots": 800 }, "holdouts": ["secret-holdout"], "variations": arms(&[("secret-a", 4000), ("secret-b", 6000)]),
+    let more = json!({ "dimensions": ["premium", "country"], "layer": { "layer": "secret-layer", "slots": 800 }, "holdouts": ["secret-holdout"], "variations": arms(&[("secret-a", 4000), ("secret-b", 6000)]),
         "targeting": { "op": "in_segment", "segment": "secret-segment" } });
     api.experiment("secret-experiment", "secret-flag", more).await;
     api.act("secret-experiment", "start", json!({})).await.expect(200);
@@ -54,7 +58,7 @@ async fn client_manifests_hide_names_and_decide_the_same() {
     for n in 0..5000 {
         let context = Context::new()
             .with("user_id", format!("u{n}").as_str())
-            .with("country", ["Ruritania", "Freedonia", "Elsewhere"][n % 3]);
+            .with("country", context_country(n));
         let server = published.snapshot.evaluate("secret-flag", &context, support::START_MS);
         let same = client.evaluate("secret-flag", &context, support::START_MS);
         assert_eq!(same.reason, server.reason);
@@ -68,6 +72,20 @@ async fn client_manifests_hide_names_and_decide_the_same() {
                 .variation
                 .map(|variation| ids.variations["secret-flag"][variation].as_str())
         );
+        let seen = |snapshot: &Snapshot, packed| {
+            let flag = snapshot.flag("secret-flag").unwrap();
+            serde_json::to_string(&snapshot.carried_attributes(flag, packed, &context)).unwrap()
+        };
+        let carried = seen(&published.snapshot, server.packed);
+        assert_eq!(seen(&client, same.packed), carried);
+        // The experiment's exposures and its holdout's carry what it is cut by; the rollout's carry nothing.
+        let (of_experiment, place) = (server.rule == Some("secret-experiment"), context_country(n));
+        let expected = if of_experiment {
+            json!({ "country": place })
+        } else {
+            json!({})
+        };
+        assert_eq!(carried, expected.to_string(), "{}", server.reason.name());
         assert_eq!(
             same.experiment,
             server.experiment.map(|experiment| ids.experiments[experiment].as_str())
@@ -100,6 +118,10 @@ async fn client_manifests_hide_names_and_decide_the_same() {
         .iter()
         .find(|phase| phase.is_holdout)
         .unwrap();
+    assert_eq!(
+        (&phase.dimensions, &holdout.dimensions),
+        (&vec!["premium".to_owned(), "country".into()], &phase.dimensions)
+    );
     assert_eq!(
         (holdout.experiment.as_str(), &holdout.alias),
         ("secret-holdout", &ids.holdouts["secret-holdout"])

@@ -146,14 +146,20 @@ async fn what_decides_is_fixed_once_started_and_the_rest_is_not() {
     let allowed = support::experiment(
         "x",
         "f",
-        json!({ "traffic": 7000, "hypothesis": "It helps.", "schedule": { "end_ms": support::START_MS + 1000 } }),
+        json!({ "traffic": 7000, "hypothesis": "It helps.", "schedule": { "end_ms": support::START_MS + 1000 }, "dimensions": ["os", "country"] }),
     );
     api.put(&path, 2, allowed).await.expect(200);
-    let manifest = api.get(&format!("{ENVIRONMENT}/manifest")).await;
+    let rule =
+        || async { api.get(&format!("{ENVIRONMENT}/manifest")).await["manifest"]["flags"]["f"]["rules"][0].clone() };
+    assert_eq!(rule().await["end_ms"], support::START_MS + 1000);
     assert_eq!(
-        manifest["manifest"]["flags"]["f"]["rules"][0]["end_ms"],
-        support::START_MS + 1000
+        rule().await["meta"],
+        json!({ "exposure_attributes": ["country", "os"] }),
+        "published while it runs"
     );
+    let uncut = support::experiment("x", "f", json!({ "traffic": 7000 }));
+    api.put(&path, 3, uncut).await.expect(200);
+    assert!(rule().await.get("meta").is_none(), "no byte where there are none");
 }
 
 #[tokio::test]

@@ -19,7 +19,22 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         )
     };
     let targeting = |expression: Value| experiment("y", "f", json!({ "targeting": expression }));
+    let cut = |names: &[&str]| experiment("y", "f", json!({ "unit": "account_id", "dimensions": names }));
     vec![
+        (
+            "experiments",
+            cut(&["a", "b", "c", "d", "e", "f"]),
+            "dimensions",
+            "at most 5",
+        ),
+        ("experiments", cut(&["country", ""]), "dimensions[1]", "1 to 256"),
+        ("experiments", cut(&[&"x".repeat(257)]), "dimensions[0]", "1 to 256"),
+        ("experiments", cut(&["a=b"]), "dimensions[0]", "without `=`"),
+        ("experiments", cut(&["os", "os"]), "dimensions[1]", "once"),
+        ("experiments", cut(&["country", "geo"]), "dimensions[1]", "once"),
+        ("experiments", cut(&["user_id"]), "dimensions[0]", "which one"),
+        ("experiments", cut(&["account_id"]), "dimensions[0]", "which one"),
+        ("experiments", cut(&["device_id"]), "dimensions[0]", "which one"),
         ("flags", with(flag("g"), json!({ "key": "a key" })), "key", "A-Z"),
         ("flags", with(flag("g"), json!({ "off": "z" })), "off", "variations"),
         (
@@ -289,6 +304,8 @@ async fn prepared() -> Api {
     let api = Api::new();
     api.create("layers", json!({ "key": "l", "unit": "user_id" })).await;
     api.create("holdouts", json!({ "key": "h", "unit": "user_id", "share": 500 }))
+        .await;
+    api.create("layers", json!({ "key": "devices", "unit": "device_id" }))
         .await;
     api.create("segments", json!({ "key": "s", "list": { "unit": "user_id" } }))
         .await;

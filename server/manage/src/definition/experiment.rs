@@ -116,6 +116,10 @@ pub struct Experiment {
     /// Metrics in their roles, at most 100.
     #[serde(default)]
     pub metrics: Vec<ExperimentMetric>,
+    /// Attributes whose values exposures carry, so that results can be cut by them: at most 5, such as `country` or `app_version`. They decide
+    /// nothing, so they may be changed while it runs; what was exposed before carries what was named then.
+    #[serde(default)]
+    pub dimensions: Vec<String>,
     /// How it is read. Fixed once it was started: what follows the data keeps no promise.
     #[serde(default)]
     pub analysis: Analysis,

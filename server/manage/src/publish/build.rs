@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evenhand_core::bucket::bound;
-use evenhand_core::wire;
+use evenhand_core::{exposure_attributes, wire};
 use serde_json::Value;
 
 use crate::definition::{Experiment, Flag, FlagRule, Requirement, RolloutRule, RuleGuards, Segment, ValueType};
@@ -283,6 +283,7 @@ impl Builder<'_> {
                     salt: phase.salts.split.clone(),
                     ranges: split_ranges(phase),
                 }),
+                meta: exposure_attributes::meta(&definition.dimensions),
                 ..self.guarded(&definition.key, wire::Kind::Experiment, guards, &at)
             });
         }

@@ -1,5 +1,6 @@
 //! Experiments.
 
+use super::dimensions::check_dimensions;
 use super::expression::check_expression;
 use super::{
     check_attribute, check_holdouts, check_interval, check_key, check_requires, check_share, check_texts,
@@ -56,6 +57,7 @@ pub fn experiment(
         check_expression(model, project, "targeting", targeting, Some(&experiment.flag), problems);
     }
     metrics(model, project, experiment, before, problems);
+    check_dimensions(model, project, experiment, problems);
     analysis(&experiment.analysis, problems);
 }
 
