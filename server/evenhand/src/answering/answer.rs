@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use evenhand_core::exposure_attributes::CarriedAttributes;
 use evenhand_core::obfuscate::OpaqueIds;
 use evenhand_core::{Decision, FlagId, Packed, Reason, Slots, Snapshot};
 use evenhand_manage::Published;
@@ -150,6 +151,13 @@ impl<'a> Answers<'a> {
         })
     }
 
+    /// What a decision's exposures carry of the context.
+    pub fn carried(&self, flag: FlagId, packed: Packed) -> CarriedAttributes<'a> {
+        self.published.map_or_else(CarriedAttributes::default, |p| {
+            p.snapshot.carried_attributes(flag, packed, self.context)
+        })
+    }
+
     /// Writes the context's id of a unit type, as JSON text.
     pub fn write_id(&self, unit: &str, out: &mut Vec<u8>) {
         if let Some(published) = self.published {
@@ -271,7 +279,7 @@ pub struct Assignment<'s, 'a> {
     key: &'a str,
     snapshot: Option<(&'a Snapshot, FlagId, Packed)>,
     decision: Decision<'a>,
-    /// What stands for the unit id, when only the shape of the text is wanted.
+    /// What stands for the unit id, when only the shape of the text is wanted: then nothing of the context stands in it.
     id_mark: Option<&'static str>,
 }
 
@@ -386,8 +394,22 @@ impl<'a> Assignment<'_, 'a> {
             epoch: exposure.epoch,
             unit: exposure.unit,
             id,
+            properties: self.carried(),
             reason: (self.decision.reason == Reason::Override).then_some(Reason::Override),
         })
+    }
+
+    fn carried(&self) -> CarriedAttributes<'a> {
+        match (self.snapshot, self.id_mark) {
+            (Some((_, flag, packed)), None) => self.answers.carried(flag, packed),
+            _ => CarriedAttributes::default(),
+        }
+    }
+
+    /// Whether its exposure may carry attributes of the context.
+    pub fn carries_attributes(&self) -> bool {
+        let of_rule = |(snapshot, flag, packed): (&Snapshot, _, _)| snapshot.carries_attributes(flag, packed);
+        self.snapshot.is_some_and(of_rule) && self.exposure().is_some()
     }
 
     fn exposes_holdouts(&self) -> bool {
@@ -417,6 +439,7 @@ impl<'a> Assignment<'_, 'a> {
                 epoch: 1,
                 unit: exposure.unit,
                 id: self.answers.unit_id(snapshot, exposure.unit)?,
+                properties: self.carried(),
                 reason: None,
             })
         });
@@ -435,6 +458,7 @@ pub struct Exposure<'a> {
     pub epoch: u32,
     pub unit: &'a str,
     pub id: String,
+    pub properties: CarriedAttributes<'a>,
     pub reason: Option<Reason>,
 }
 
@@ -454,6 +478,10 @@ impl Serialize for Exposure<'_> {
         }
         if let Some(reason) = self.reason {
             object.serialize_entry("reason", &reason)?;
+        }
+        // Last: fragments are continued with them.
+        if !self.properties.is_empty() {
+            object.serialize_entry("properties", &self.properties)?;
         }
         object.end()
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use evenhand_core::FlagValue;
+use evenhand_core::exposure_attributes::{Carried, CarriedAttributes};
 use evenhand_protocol::v1;
+use prost_types::value::Kind as PropertyKind;
 
 use crate::answering::{Assignment, EXPOSURE, Exposure};
 
@@ -62,7 +64,21 @@ fn exposure(exposure: Exposure<'_>) -> v1::Exposure {
         user_id,
         units,
         reason: exposure.reason.map(|reason| reason.name().to_owned()),
+        properties: properties(&exposure.properties),
     }
+}
+
+fn properties(carried: &CarriedAttributes<'_>) -> Option<prost_types::Struct> {
+    let property = |(name, value): (&str, Carried<'_>)| {
+        let kind = match value {
+            Carried::Text(text) => PropertyKind::StringValue(text.to_owned()),
+            Carried::Bool(bool) => PropertyKind::BoolValue(bool),
+        };
+        (name.to_owned(), prost_types::Value { kind: Some(kind) })
+    };
+    (!carried.is_empty()).then(|| prost_types::Struct {
+        fields: carried.iter().map(property).collect(),
+    })
 }
 
 #[cfg(test)]

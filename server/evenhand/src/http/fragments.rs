@@ -1,5 +1,5 @@
-//! Decisions as ready-made JSON. Of a decision's text only the bucket and the unit id change from user to user; the rest is written once by serde and kept,
-//! with the two places noted. Answering two hundred flags is then copying, where writing them anew took five times as long.
+//! Decisions as ready-made JSON. Of a decision's text only the bucket, the unit id and what its exposure carries change from user to user; the rest is
+//! written once by serde and kept, with the places noted. Answering two hundred flags is then copying, where writing them anew took five times as long.
 
 use std::cell::RefCell;
 
@@ -14,12 +14,14 @@ const ID_MARK: &str = "\u{0}unit id\u{0}";
 /// Distinct texts kept for one flag; more are written anew each time. A flag with a hundred variations has about as many.
 const MOST_A_FLAG: usize = 256;
 
-/// The text of one decision without bucket and unit id.
+/// The text of one decision without bucket, unit id and carried attributes.
 struct Fragment {
     text: Box<[u8]>,
     bucket_at: Option<usize>,
     /// Where the unit id goes, quotes included, and which unit's it is.
     id_at: Option<(usize, Box<str>)>,
+    /// Where the attributes that its exposure carries go, behind all else in it.
+    carried_at: Option<usize>,
 }
 
 /// The fragments of one manifest version, as one thread has needed them so far.
@@ -89,7 +91,7 @@ fn write_one<'a>(
     };
     let key = shape(packed);
     if let Some((_, fragment)) = fragments.iter().find(|(k, _)| *k == key) {
-        return fill(fragment, packed, answers, out);
+        return fill(fragment, flag, packed, answers, out);
     }
     let Some(assignment) = answers.read(flag, listed, packed) else {
         return Ok(());
@@ -115,7 +117,8 @@ fn member(assignment: &Assignment<'_, '_>, out: &mut Vec<u8>) -> serde_json::Res
 
 fn make(assignment: &Assignment<'_, '_>) -> serde_json::Result<Fragment> {
     let mut text = Vec::with_capacity(512);
-    member(&assignment.marked(BUCKET_MARK, ID_MARK), &mut text)?;
+    let marked = assignment.marked(BUCKET_MARK, ID_MARK);
+    member(&marked, &mut text)?;
     // Behind the value stand only strings of ours, in which a quote is escaped: the last occurrence is the mark itself.
     let id_mark = serde_json::to_vec(ID_MARK)?;
     let unit = assignment.unit().map(Box::from);
@@ -129,10 +132,13 @@ fn make(assignment: &Assignment<'_, '_>) -> serde_json::Result<Fragment> {
     // The bucket stands before the id, so cutting it moved the id's place.
     let moved = bucket_at.map_or(0, |_| bucket_mark.len() - label);
     let id_at = id_at.map(|(at, unit)| (at - moved, unit));
+    // In front of the braces that close the exposure and the decision: a decision with more behind it is not kept.
+    let carried_at = marked.carries_attributes().then(|| text.len() - 2);
     Ok(Fragment {
         text: text.into(),
         bucket_at,
         id_at,
+        carried_at,
     })
 }
 
@@ -143,7 +149,13 @@ fn cut_last(text: &mut Vec<u8>, mark: &[u8], keep: usize) -> Option<usize> {
     Some(at + keep)
 }
 
-fn fill(fragment: &Fragment, packed: Packed, answers: &Answers<'_>, out: &mut Vec<u8>) -> serde_json::Result<()> {
+fn fill(
+    fragment: &Fragment,
+    flag: FlagId,
+    packed: Packed,
+    answers: &Answers<'_>,
+    out: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     let mut from = 0;
     if let (Some(at), Some(bucket)) = (fragment.bucket_at, packed.bucket()) {
         out.extend_from_slice(fragment.text.get(from..at).unwrap_or_default());
@@ -154,6 +166,15 @@ fn fill(fragment: &Fragment, packed: Packed, answers: &Answers<'_>, out: &mut Ve
         out.extend_from_slice(fragment.text.get(from..*at).unwrap_or_default());
         answers.write_id(unit, out);
         from = *at;
+    }
+    if let Some(at) = fragment.carried_at {
+        let carried = answers.carried(flag, packed);
+        if !carried.is_empty() {
+            out.extend_from_slice(fragment.text.get(from..at).unwrap_or_default());
+            out.extend_from_slice(b",\"properties\":");
+            serde_json::to_writer(&mut *out, &carried)?;
+            from = at;
+        }
     }
     out.extend_from_slice(fragment.text.get(from..).unwrap_or_default());
     Ok(())
@@ -171,14 +192,17 @@ mod tests {
         assert_eq!(text, br#""f":{"value":{"bucket":65535},"bucket":42,"x":1}"#);
     }
 
-    /// Two experiments (one whose values look like marks), a rollout, a flag without rules.
+    /// Two experiments (one whose values look like marks, one whose exposures carry attributes), a rollout, a flag without rules.
     const MANIFEST: &str = r#"{"schema":1,"environment":"e","audience":"server","generation":1,"version":7,"issued_at_ms":0,"flags":{
       "a":{"type":"json","off":"x","default":"x","variations":[{"key":"x","value":{"bucket":65535,"id":"\u0000unit id\u0000"}},{"key":"y","value":[1]}],
         "rules":[{"id":"r","kind":"experiment","experiment":"ex","phase":2,"unit":"user_id","traffic":{"hash":"murmur3_32","salt":"t1","ranges":[[0,2147483648]]},
           "split":{"hash":"murmur3_32","salt":"s1","ranges":[[0,2000000000,"x"],[2000000000,4294967296,"y"]]}}]},
       "b":{"type":"bool","off":"n","default":"n","variations":[{"key":"n","value":false},{"key":"y","value":true}],
         "rules":[{"id":"r","kind":"rollout","serve":"y","unit":"device_id","traffic":{"hash":"murmur3_32","salt":"t2","ranges":[[0,1000000000]]}}]},
-      "c":{"type":"string","off":"n","default":"n","variations":[{"key":"n","value":"text \"quoted\""}]}}}"#;
+      "c":{"type":"string","off":"n","default":"n","variations":[{"key":"n","value":"text \"quoted\""}]},
+      "d":{"type":"bool","off":"n","default":"n","variations":[{"key":"n","value":false},{"key":"y","value":true}],
+        "rules":[{"id":"r","kind":"experiment","experiment":"ey","phase":1,"unit":"user_id","traffic":{"hash":"murmur3_32","salt":"t3","ranges":[[0,4294967296]]},
+          "split":{"hash":"murmur3_32","salt":"s3","ranges":[[0,2000000000,"n"],[2000000000,4294967296,"y"]]},"meta":{"exposure_attributes":["country","premium"]}}]}}}"#;
 
     fn published() -> evenhand_manage::Published {
         let (snapshot, report) = evenhand_core::Snapshot::compile(MANIFEST.as_bytes(), &()).unwrap();
@@ -209,6 +233,12 @@ mod tests {
                 context.set("user_id", format!("user \"{number}\" é"));
             }
             context.set("device_id", f64::from(number));
+            if number % 3 != 0 {
+                context.set("country", format!("\"{}\"", number % 5));
+            }
+            if number % 4 == 0 {
+                context.set("premium", number % 8 == 0);
+            }
             let context = evenhand_core::Slots::of(&published.snapshot, &context);
             let answers = || Answers::new(Some(&published), &names, &context, 0, None);
             let mut copied = vec![b'{'];
@@ -219,6 +249,15 @@ mod tests {
                 serde_json::to_string(&answers()).unwrap()
             );
             let whole = serde_json::to_value(answers()).unwrap();
+            let mut carried = serde_json::Map::new();
+            if number % 3 != 0 {
+                carried.insert("country".into(), format!("\"{}\"", number % 5).into());
+            }
+            if number % 4 == 0 {
+                carried.insert("premium".into(), (number % 8 == 0).into());
+            }
+            let expected = (number % 7 != 0 && !carried.is_empty()).then(|| carried.into());
+            assert_eq!(whole["d"]["exposure"].get("properties"), expected.as_ref());
             reasons.extend(
                 whole
                     .as_object()

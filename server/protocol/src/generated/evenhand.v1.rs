@@ -208,6 +208,9 @@ pub struct Exposure {
     /// `OVERRIDE` marks a forced variation.
     #[prost(string, optional, tag = "9")]
     pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    /// The attributes by which the experiment's results are cut, as the context has them: texts and booleans. Absent where there are none.
+    #[prost(message, optional, tag = "10")]
+    pub properties: ::core::option::Option<::prost_types::Struct>,
 }
 /// An attribute that is there and that no operator can use: it matches nothing.
 #[allow(clippy::all)]
