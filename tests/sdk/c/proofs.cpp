@@ -305,6 +305,29 @@ void stores(const std::string &directory) {
   std::cout << "  cpp: sticky stores keep any text, over processes and cut lines, for their owner alone\n";
 }
 
+// Context values in any order, bound or not: an exposure carries texts and booleans, in the order of RFC 8785.
+void carried() {
+  const std::string whole = R"({"hash":"murmur3_32","ranges":[[0,4294967296]],"salt":"t"})";
+  const std::string manifest =
+      R"({"environment":"e","audience":"server","schema":1,"generation":1,"version":1,"issued_at_ms":0,"flags":{"f":{"type":"bool","off":"n","default":"n",)"
+      R"("variations":[{"key":"n","value":false},{"key":"y","value":true}],"rules":[{"id":"r","kind":"experiment","experiment":"e","phase":1,"unit":"user_id","traffic":)" +
+      whole + R"(,"split":{"hash":"murmur3_32","salt":"s","ranges":[[0,5,"n"],[5,4294967296,"y"]]},"meta":{"exposure_attributes":["premium","age","tags","country","long"]}}]}}})";
+  auto session = session_without_fetching();
+  session.update_manifest(manifest, kNow);
+  const auto snapshot = session.snapshot();
+  for (const bool bound : {false, true}) {
+    auto context = context_of(bound ? "bound" : "named");
+    context.set("premium", true).set("long", std::string(65, 'x'));
+    if (bound) context.bind(snapshot);
+    session.expose(snapshot.evaluate("f", context, kNow), context, kNow);
+  }
+  const std::string spool = session.spool();
+  const std::string expected = R"("properties":{"country":"NZ","premium":true})";
+  const auto first = spool.find(expected);
+  check(first != std::string::npos && spool.find(expected, first + 1) != std::string::npos, "both carry country and premium: " + spool);
+  std::cout << "  cpp: exposures carry attributes of the context\n";
+}
+
 }  // namespace
 
 int main(int count, char **arguments) {
@@ -313,6 +336,7 @@ int main(int count, char **arguments) {
     panic(arguments[1]);
     null_texts(arguments[1]);
     forks();
+    carried();
     stores(arguments[1]);
     memory(arguments[1], static_cast<unsigned>(std::stoul(arguments[2])), static_cast<unsigned>(std::stoul(arguments[3])));
     return 0;

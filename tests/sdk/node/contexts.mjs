@@ -1,6 +1,9 @@
 // One context, one answer, whichever way it goes in: a plain object, an instance of a class, a Context; and what a kept one costs.
 //   node --expose-gc contexts.mjs
 import { Client, Context, Engine, MemoryStickyStore } from 'evenhand';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { check } from './world.mjs';
 import { manifest } from './manifest.mjs';
 
@@ -166,6 +169,33 @@ proof('contexts kept do not keep the manifests they were used with', async () =>
   // The thirty manifests kept are 30 MB and more.
   check(contexts.length === 30 && kept - without < 12, 'as much memory as without', { without, kept });
   return `${without.toFixed(0)} MB more without, ${kept.toFixed(0)} MB with`;
+});
+
+proof('exposures carry the attributes that the vectors say', async () => {
+  const script = JSON.parse(readFileSync(join(process.env.VECTORS, 'session.json'), 'utf8'));
+  const { steps } = script.cases.find(({ name }) => name === 'exposures carry attributes: strings of at most 64 characters and booleans');
+  const bootstrap = Buffer.from(script.manifests[steps.find(({ do: call }) => call === 'manifest_response').body]);
+  const asked = steps.filter(({ do: call }) => call === 'expose');
+  const { events } = JSON.parse(steps.find(({ do: call, expect }) => call === 'next' && expect.body !== undefined).expect.body);
+  const expected = events.map(({ user_id, properties }) => ({ user_id, properties }));
+  check(expected.length === asked.length && expected.filter(({ properties }) => properties).length > 15, 'the case is a good one', expected.length);
+  const ways = {
+    decide: (one, flag, context) => one.decide(flag, context),
+    'decide with a Context': (one, flag, context) => one.decide(flag, new Context(context)),
+    expose: (one, flag, context) => one.expose(one.evaluate(flag, context)),
+    'expose with a Context': (one, flag, context) => one.expose(one.evaluate(flag, new Context(context))),
+  };
+  for (const [way, seen] of Object.entries(ways)) {
+    const directory = mkdtempSync(join(tmpdir(), 'evenhand-carried-'));
+    const spool = join(directory, 'spool');
+    const one = client({ bootstrap, spool });
+    for (const { flag, context } of asked) seen(one, flag, context);
+    await one.close(50);
+    const found = JSON.parse(readFileSync(spool, 'utf8').split('\n')[1]).events;
+    same(found.map(({ user_id, properties }) => ({ user_id, properties })), expected, way);
+    rmSync(directory, { recursive: true });
+  }
+  return `${asked.length} contexts, ${Object.keys(ways).length} ways`;
 });
 
 for (const [name, prove] of proofs) {

@@ -10,12 +10,15 @@ import itertools
 import json
 import logging
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from evenhand import Client, Context, Engine, EvenhandError
@@ -420,12 +423,44 @@ def scheduled() -> list[str]:
     return [engine.evaluate("flag-0", {"user_id": "u"}, moment).reason for moment in moments]
 
 
+def carried() -> str:
+    """The vectors' contexts, as dicts, as kept contexts and by `expose`: the events carry what the vectors say."""
+    script = json.loads((pathlib.Path(__file__).parents[2] / "vectors/session.json").read_text())
+    name = "exposures carry attributes: strings of at most 64 characters and booleans"
+    case = next(case for case in script["cases"] if case["name"] == name)
+    taken = [step["body"] for step in case["steps"] if step["do"] == "manifest_response"]
+    steps = [step for step in case["steps"] if step["do"] == "expose"]
+    sent = next(step["expect"]["body"] for step in case["steps"] if step["do"] == "next" and "body" in step["expect"])
+    expected = [(event["user_id"], event.get("properties")) for event in json.loads(sent)["events"]]
+    count = len(expected)
+    check(count == len(steps) > 30 and sum(found is not None for _, found in expected) > 15, "the case is a good one", count)
+    ways: dict[str, Callable[[Client, str, dict[str, Any]], object]] = {
+        "decide": lambda client, flag, context: client.decide(flag, context),
+        "decide with a Context": lambda client, flag, context: client.decide(flag, Context(context)),
+        "expose": lambda client, flag, context: client.expose(client.evaluate(flag, context)),
+        "expose with a Context": lambda client, flag, context: client.expose(client.evaluate(flag, Context(context))),
+    }
+    for way, seen in ways.items():
+        with tempfile.TemporaryDirectory() as directory:
+            spool = os.path.join(directory, "spool")
+            bootstrap = script["manifests"][taken[0]].encode()
+            client = Client("http://127.0.0.1:9", "k", bootstrap=bootstrap, spool=spool, stream=False)
+            for step in steps:
+                seen(client, step["flag"], step["context"])
+            client.close(0.1)
+            with open(spool, "rb") as file:
+                events = json.loads(file.read().split(b"\n")[1])["events"]
+        check([(event["user_id"], event.get("properties")) for event in events] == expected, way, events)
+    return f"{count} contexts, {len(ways)} ways"
+
+
 PROOFS = [
     ("a panic inside becomes an exception, and the process lives", panic),
     ("1,000,000 decisions and 1,000 updates leave no memory behind", memory),
     ("a context that holds its own decision is collected", cycles),
     ("contexts that are kept hold no old manifests", kept_contexts),
     ("optional arguments that are wrong are told, and nothing is raised", arguments),
+    ("exposures carry the attributes that the vectors say", carried),
     ("other threads run during long calls", others_run),
     ("two deciding threads don't wait for each other", two_threads),
     ("updates while four threads decide never mix two snapshots", no_mixture),
