@@ -43,7 +43,7 @@ fn experiment(phase: &managed::CatalogPhase) -> CatalogExperiment {
         aliases: other_names(&phase.alias, &phase.experiment),
         variations: variations.collect(),
         epoch_weights: phase.epoch_weights.clone(),
-        dimensions: Vec::new(),
+        dimensions: phase.dimensions.clone(),
         metrics: phase.metrics.iter().flat_map(metric).collect(),
     }
 }
@@ -208,7 +208,7 @@ mod tests {
             alias: "x-1".into(),
             variations: vec![variation("a", "v-1", true), variation("held", "held", false)],
             epoch_weights: Default::default(),
-            dimensions: Vec::new(),
+            dimensions: vec!["country".into()],
             analysis: Default::default(),
             metrics: vec![managed::CatalogMetric {
                 metric: "spend-per-visit".into(),

@@ -44,8 +44,8 @@ impl<'de> Deserialize<'de> for Json {
 /// Writes a `meta` as the value it is: a raw text has no RFC 8785 form. What a publisher may not say in JSON (a number beyond the doubles) fails.
 #[allow(clippy::ref_option, reason = "the signature serde asks for")]
 pub(super) fn meta_as_value<S: Serializer>(meta: &Option<Box<RawValue>>, serializer: S) -> Result<S::Ok, S::Error> {
-    let read = |meta: &Box<RawValue>| serde_json::from_str::<Value>(meta.get()).map_err(serde::ser::Error::custom);
-    meta.as_ref().map(read).transpose()?.serialize(serializer)
+    let read = |meta: &RawValue| serde_json::from_str::<Value>(meta.get()).map_err(serde::ser::Error::custom);
+    meta.as_deref().map(read).transpose()?.serialize(serializer)
 }
 
 /// Reads a value with so many levels of lists and objects left.
