@@ -5,8 +5,10 @@ mod bayesian;
 mod days;
 mod dimension;
 mod effect;
+mod epochs;
 mod family;
 mod guidance;
+mod harm;
 mod health;
 mod metric;
 mod verdict;
@@ -20,7 +22,9 @@ pub use bayesian::Posterior;
 pub use days::{DailyResults, by_day};
 pub use dimension::{DimensionResults, MOST_VALUES, by_dimension};
 pub use effect::{ShownEffect, ShownLift};
+pub use epochs::OverEpochsResults;
 pub use guidance::{Advice, Guidance};
+pub use harm::Harm;
 pub use health::{Finding, HealthResults, health};
 pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
 pub use verdict::Verdict;
@@ -262,6 +266,8 @@ pub fn summarise(
         experiment,
         aggregates,
         weights: &weights,
+        epochs: &epochs,
+        key_kind: query.key_kind,
         planned_end_reached,
     };
     let read = |of_primaries: Confidence| -> Vec<MetricResults> {

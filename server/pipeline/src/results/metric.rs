@@ -11,11 +11,14 @@ use super::{
     banded::{self, ShownCap},
     bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
+    epochs::{self, OverEpochsResults, Pair},
+    harm::Harm,
     verdict::{Verdict, verdict},
 };
 use crate::{
     analytics::{NamedCell, PhaseAggregates, TargetAggregates},
     catalog::{Better, CatalogExperiment, CatalogMetric, Method, MetricDefinition, Role},
+    ingest::KeyKind,
     process::{
         aggregate::{Standing, Sums},
         exact::Exact,
@@ -85,6 +88,13 @@ pub struct ArmResults {
     pub adjusted_p_value: Option<f64>,
     /// What may be said of it: by the adjusted lift where there is one. None for control.
     pub verdict: Option<Verdict>,
+    /// Of a guardrail: what speaks for harm, for whoever looks all the time. None for control.
+    pub harm: Option<Harm>,
+    /// Against control over all epochs, where the phase has several.
+    pub over_epochs: Option<OverEpochsResults>,
+    /// All epochs' units added up, where the phase has several: what a bandit goes by.
+    #[schema(value_type = Option<Object>, example = json!({"units": 10000, "total": 46.0, "value": 0.0046, "unit_variance": 0.00457}))]
+    pub pooled: Option<ArmEstimate>,
     /// Units and conversions that it lacks before an interval is shown; none: it has enough.
     pub missing: Option<Missing>,
 }
@@ -122,6 +132,10 @@ pub(super) struct Frame<'a> {
     pub aggregates: &'a PhaseAggregates,
     /// Weights of the epoch shown, in the order of the variations.
     pub weights: &'a [u32],
+    /// The epochs that have units, in the order of time.
+    pub epochs: &'a [u32],
+    /// The kind of key that is looked at; none: all.
+    pub key_kind: Option<KeyKind>,
     /// Whether Welch's test may be shown.
     pub planned_end_reached: bool,
 }
@@ -155,6 +169,12 @@ pub(super) fn summarise(
     };
     let control = variations.iter().position(|v| v.is_control);
     let minimum = metric.reading.minimum;
+    let several = frame.epochs.len() > 1;
+    let by_epoch = if several || metric.reading.role == Role::Guardrail {
+        epochs::by_epoch(target, frame, &metric.reading).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     // What an arm lacks is what it lacks against control; control itself what the metric asks for.
     let lacks = |at: usize| {
         let against = control.filter(|control| *control != at);
@@ -183,6 +203,22 @@ pub(super) fn summarise(
             Some(compared(plain, adjusted, withheld, metric, frame, &judge))
         });
         let against = against.unwrap_or_default();
+        let watched = control.filter(|control| *control != at).map(|control| {
+            let of = |at: usize| estimates.get(at)?.as_ref().ok().copied();
+            epochs::watched(
+                &by_epoch,
+                &Pair {
+                    kind,
+                    control,
+                    treatment: at,
+                    reading: &metric.reading,
+                    minimum: minimum_between(minimum, kind, frame.weights, control, at),
+                    shown: of(control).zip(of(at)).filter(|_| !whole_only),
+                    judge: judge.between(frame.weights, control, at),
+                },
+            )
+        });
+        let (harm, over_epochs) = watched.unwrap_or_default();
         ArmResults {
             variation_id: variations.get(at).map(|v| v.id.clone()).unwrap_or_default(),
             units: whole.get(at).map_or(0, |s| super::units(s.n)),
@@ -195,6 +231,11 @@ pub(super) fn summarise(
             bayesian: against.bayesian,
             adjusted_p_value: None,
             verdict: against.verdict,
+            harm,
+            over_epochs,
+            pooled: (several && kind != MetricKind::Quantile)
+                .then(|| estimate(kind, &epochs::pooled(&by_epoch, at)).ok())
+                .flatten(),
             missing: lacks(at),
         }
     };
@@ -355,7 +396,7 @@ fn compared(
 }
 
 /// What an arm lacks of the minimum. Its conversions are counted where values are 0 and 1, and bounded from below by (Σx)²/Σx² elsewhere.
-fn missing(sums: &Sums, minimum: &MinimumData) -> Option<Missing> {
+pub(super) fn missing(sums: &Sums, minimum: &MinimumData) -> Option<Missing> {
     let moments = Moments {
         n: super::units(sums.n),
         sum: sums.sum.to_i128()?,
@@ -373,7 +414,7 @@ fn small(sum: &Exact) -> Result<i128, Unavailable> {
     sum.to_i128().ok_or(Unavailable::Overflow)
 }
 
-fn estimate(kind: MetricKind, sums: &Sums) -> Result<ArmEstimate, Unavailable> {
+pub(super) fn estimate(kind: MetricKind, sums: &Sums) -> Result<ArmEstimate, Unavailable> {
     let n = super::units(sums.n);
     if kind == MetricKind::Ratio {
         return ArmEstimate::from_ratio(&RatioMoments {

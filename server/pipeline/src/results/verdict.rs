@@ -1,6 +1,6 @@
 //! One variation on one metric: better, worse, as good as control, or not yet known.
 
-use evenhand_stats::{ArmEstimate, Margin, NullValue, Unavailable, non_inferiority, test_against};
+use evenhand_stats::{Alternative, ArmEstimate, Margin, NullValue, Unavailable, non_inferiority, test_against};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,6 +42,14 @@ pub(super) fn of_interval(lift: &ShownLift, reading: &Reading) -> Verdict {
     }
 }
 
+/// Which way harm lies, and from which relative effect on it is beyond the margin.
+pub(super) fn harmful(reading: &Reading) -> (Alternative, f64) {
+    match reading.better {
+        Better::Higher => (Alternative::Lesser, -reading.margin),
+        Better::Lower => (Alternative::Greater, reading.margin),
+    }
+}
+
 /// Of a guardrail, by one-sided tests against the margin: in one direction for harm, in the other for its absence.
 fn of_guardrail(
     control: &ArmEstimate,
@@ -53,10 +61,7 @@ fn of_guardrail(
         Better::Higher => Better::Lower,
         Better::Lower => Better::Higher,
     };
-    let harm = match reading.better {
-        Better::Higher => -reading.margin,
-        Better::Lower => reading.margin,
-    };
+    let (_, harm) = harmful(reading);
     // A margin of nothing is the same on both scales, and the absolute one knows no control of zero.
     let (null, margin) = if reading.margin == 0.0 {
         (NullValue::Absolute(0.0), Margin::Absolute(0.0))
