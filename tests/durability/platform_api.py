@@ -161,7 +161,8 @@ class Platform:
         figures = {"units with two variations": results["multiple_exposure_units"]}
         for variation in results["variations"]:
             figures[f"{variation['id']} units"] = variation["units"]
-        for metric in results["metrics"]:
+        # The built-in guardrail, which every experiment has, is none of the model's.
+        for metric in (metric for metric in results["metrics"] if metric["id"] != "error"):
             # Conversions and counts are kept in the same exact millionths as sums of values.
             name, unit = {"purchase-conversion-rate": ("converted", 10**6), "purchase-count": ("purchases", 10**6), "purchase-sum": ("micros", 1)}[metric["id"]]
             for arm in metric["arms"]:

@@ -35,6 +35,10 @@ def changed(metrics: list[dict]) -> list[dict]:
     return [metric | other.get(metric["key"], {}) for metric in metrics]
 
 
+# The guardrail that every experiment has (docs/results.md, "Guardrails watched").
+ERROR = {"key": "error", "kind": "conversion_rate", "event": {"event_name": "error", "filters": []}, "window_ms": 86_400_000}
+
+
 def measures(metric: dict) -> list[tuple[str, dict, tuple[int, int], dict | None, tuple[int, int]]]:
     """(metric, measure, its time, paired measure, its time) of each row that a metric becomes. The halves of a ratio are metrics too."""
     window = (metric.get("window_start_ms", 0), metric.get("window_ms", FOR_GOOD))

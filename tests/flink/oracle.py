@@ -5,7 +5,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from definitions import EXPERIMENTS, measures
+from definitions import ERROR, EXPERIMENTS, measures
 from generated import Record
 
 MOST = 2**63 - 1
@@ -80,7 +80,7 @@ def sums(records: list[Record], metrics: list[dict], aliases: dict[str, str]) ->
     for (kind, _), of_unit in of_units.items():
         for experiment in EXPERIMENTS:
             if experiment["unit"] == kind:
-                rows = [row for key in experiment["metrics"] for row in measures(by_key[key])]
+                rows = [row for key in experiment["metrics"] for row in measures(by_key[key])] + measures(ERROR)
                 for phase in range(1, experiment["phases"] + 1):
                     one_unit(found, experiment, phase, of_unit, rows, real)
     return {cell: tuple(values) for cell, values in found.items()}

@@ -67,7 +67,8 @@ def served_figures(results):
         "units in two variations": results["multiple_exposure_units"],
         "overridden units": results["overridden_units"],
         "variations": len(results["variations"]),
-        "metrics": len(results["metrics"]),
+        # Beside the built-in guardrail, which every experiment has.
+        "metrics": sum(metric.get("id") != "error" for metric in results["metrics"]),
         "confidence": metric["confidence"],
         "SRM status": results["srm"]["status"],
     }

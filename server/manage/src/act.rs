@@ -1,17 +1,19 @@
 //! What an action does to an experiment. Salts of a next phase lie ready in the state, so doing it and previewing it are the same computation.
 
+use crate::decision::{self, Grounds};
 use crate::definition::{Arm, Experiment, Flag, Layer};
 use crate::edit::Edit;
 use crate::lifecycle::ExperimentAction;
 use crate::problem::{ManageError, Problems, Result};
 use crate::state::{CoolingSlots, Epoch, ExperimentState, ExperimentStatus, FlagState, LayerState, Phase, PhaseSalts};
-use crate::validate::{check_share, check_weights};
-use crate::{slots, split};
+use crate::stewardship::RampStatus;
+use crate::validate::{BANDIT_GRAIN, check_share, check_weights};
+use crate::{ramp, slots, split};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Does `action` to experiment `key` in `environment`, in the model of `edit`.
-pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAction) -> Result<()> {
+/// Does `action` to experiment `key` in `environment`, in the model of `edit`. An end is written down with its `grounds`.
+pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAction, grounds: &Grounds) -> Result<()> {
     let project = edit.model.project_of(environment)?.to_owned();
     let definition = edit.model.find::<Experiment>(&project, key)?.body.clone();
     let mut state = edit.model.find::<ExperimentState>(environment, key)?.body.clone();
@@ -20,7 +22,13 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
     match action {
         ExperimentAction::Start => start(edit, environment, &project, &definition, &mut state)?,
         ExperimentAction::Pause => state.state = ExperimentStatus::Paused,
-        ExperimentAction::Resume => state.state = ExperimentStatus::Running,
+        ExperimentAction::Resume => {
+            state.state = ExperimentStatus::Running;
+            ramp::restart_step(edit, environment, key)?;
+        }
+        ExperimentAction::PauseRamp => ramp::steer(edit, environment, &state, RampStatus::Paused)?,
+        ExperimentAction::ResumeRamp => ramp::steer(edit, environment, &state, RampStatus::Climbing)?,
+        ExperimentAction::AbortRamp => ramp::steer(edit, environment, &state, RampStatus::Aborted)?,
         ExperimentAction::Stop => stop(edit, environment, &project, &definition, &mut state)?,
         ExperimentAction::Ship { variation } => {
             let flag = &edit.model.find::<Flag>(&project, &definition.flag)?.body;
@@ -39,7 +47,10 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
             })?;
         }
         ExperimentAction::Kill => state.killed = true,
-        ExperimentAction::Unkill => state.killed = false,
+        ExperimentAction::Unkill => {
+            state.killed = false;
+            ramp::restart_step(edit, environment, key)?;
+        }
         ExperimentAction::Archive => state.state = ExperimentStatus::Archived,
         ExperimentAction::NewPhase {
             variations,
@@ -58,6 +69,7 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
             problems.finish()?;
             let targeting = targeting.clone().or(current.targeting);
             begin_phase(edit, &mut state, weights, traffic, targeting);
+            ramp::overrule(edit, environment, key)?;
         }
         ExperimentAction::ChangeWeights { variations } => change_weights(edit, &definition, &mut state, variations)?,
         ExperimentAction::ChangeTraffic { traffic } => {
@@ -69,12 +81,14 @@ pub fn act(edit: &mut Edit, environment: &str, key: &str, action: &ExperimentAct
                 return Err(nothing_to_do(format!("the traffic is {traffic} basis points already")));
             }
             phase.traffic = *traffic;
+            ramp::overrule(edit, environment, key)?;
         }
         ExperimentAction::Resize { slots: wanted } => {
             resize(edit, environment, &project, &definition, &mut state, *wanted)?
         }
     }
-    if matches!(action, ExperimentAction::Stop | ExperimentAction::Ship { .. }) {
+    if action.ends() {
+        decision::record(edit, environment, &definition, &state, action.name(), grounds)?;
         end_phase(&mut state, now_ms);
     }
     edit.update(environment, state)
@@ -107,11 +121,12 @@ fn start(
     if let Some(share) = &definition.layer {
         state.slots = take_slots(edit, environment, project, &share.layer, &definition.key, share.slots)?;
     }
+    let traffic = ramp::begin(edit, environment, definition)?;
     begin_phase(
         edit,
         state,
         definition.variations.clone(),
-        definition.traffic,
+        traffic,
         definition.targeting.clone(),
     );
     state.state = ExperimentStatus::Running;
@@ -211,6 +226,10 @@ fn change_weights(
     if let Some(phase) = state.phases.last_mut() {
         if let Some(epoch) = phase.epochs.last_mut() {
             epoch.ended_ms = Some(edit.now_ms);
+            if definition.bandit.is_some() {
+                // It follows from the weights before it, and hundreds of them would be most of the state.
+                epoch.split.clear();
+            }
         }
         phase.epochs.push(next);
     }
@@ -344,6 +363,12 @@ fn check_same_arms(definition: &Experiment, weights: &[Arm], problems: &mut Prob
                 )
             },
             "name the experiment's own variations; to compare others, clone it",
+        );
+        problems.check(
+            definition.bandit.is_none() || arm.weight.is_multiple_of(BANDIT_GRAIN),
+            &format!("variations[{index}].weight"),
+            || format!("{} is no whole per cent, and a bandit's weights are", arm.weight),
+            "give a multiple of 100",
         );
     }
     for known in &definition.variations {

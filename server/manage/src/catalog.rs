@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{
-    Analysis, Arm, Direction, EventSelector, Experiment, ExperimentMetric, Metric, MetricKind, MetricRole,
+    Aggregation, Analysis, Arm, Direction, EventSelector, Experiment, ExperimentMetric, Metric, MetricKind, MetricRole,
     MinimumSample,
 };
 use crate::model::{INSTALLATION, Model};
 use crate::state::{ExperimentState, FlagState, Phase};
+
+/// The reserved event by which applications say that something failed, and the guardrail that every experiment has on it: the share of units with one.
+pub const ERROR: &str = "error";
+/// How long after a unit's first exposure an error counts: a day.
+pub const ERROR_WINDOW_SECONDS: u32 = 86_400;
 
 /// Environment → its phases.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -182,8 +187,36 @@ fn experiment_phase(
         epoch_weights: epochs.collect(),
         analysis: experiment.analysis.clone(),
         dimensions: experiment.dimensions.clone(),
-        metrics: metrics(model, project, experiment),
+        metrics: with_errors(metrics(model, project, experiment)),
     }
+}
+
+/// Every experiment is guarded against errors, unless it has its own idea of them.
+fn with_errors(mut metrics: Vec<CatalogMetric>) -> Vec<CatalogMetric> {
+    if metrics.iter().all(|metric| metric.metric != ERROR) {
+        metrics.push(CatalogMetric {
+            metric: ERROR.to_owned(),
+            role: MetricRole::Guardrail,
+            margin: 0,
+            direction: Direction::Decrease,
+            minimum: MinimumSample::default(),
+            kind: MetricKind::ConversionRate,
+            event: EventSelector {
+                event_name: ERROR.to_owned(),
+                filters: Vec::new(),
+                value_property: None,
+                aggregation: Aggregation::default(),
+            },
+            denominator: None,
+            window_seconds: ERROR_WINDOW_SECONDS,
+            cap_micros: None,
+            cap_bp: None,
+            from_seconds: 0,
+            quantile_bp: None,
+            pre_period_seconds: None,
+        });
+    }
+    metrics
 }
 
 fn metrics(model: &Model, project: &str, experiment: &Experiment) -> Vec<CatalogMetric> {

@@ -4,9 +4,11 @@
 //! record (`store`) → subscribers. [`Manage`] is all of it as one object; `Manage::router` is its HTTP side.
 
 mod act;
+mod acting;
 mod author;
 pub mod bundle;
 pub mod catalog;
+pub mod decision;
 pub mod definition;
 mod edit;
 pub mod follower;
@@ -21,17 +23,21 @@ mod open;
 mod preview;
 mod problem;
 mod publish;
+mod ramp;
 mod salts;
 mod secrets;
 mod slots;
 mod split;
 pub mod state;
+pub mod steward;
+pub mod stewardship;
 pub mod store;
 mod switch;
 mod validate;
 mod worker;
 mod writer;
 
+pub use acting::Order;
 pub use bundle::{BundleError, BundleOrder, NodeBundle, OpenedBundle};
 pub use catalog::Catalog;
 pub use follower::{FollowerConfig, Taken, Trust, TrustedKeys};

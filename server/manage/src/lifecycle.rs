@@ -52,6 +52,12 @@ pub enum ExperimentAction {
         /// How many of 1,000.
         slots: u32,
     },
+    /// Keeps the ramp at its step.
+    PauseRamp,
+    /// Lets a ramp go on that was paused or rolled back.
+    ResumeRamp,
+    /// Ends the ramp; the traffic stays where it is.
+    AbortRamp,
     /// Puts it away.
     Archive,
 }
@@ -76,10 +82,13 @@ pub struct ActionParameters {
     /// `resize`: how many of the layer's 1,000 slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Every action: why, in at most 2,000 bytes; kept in the audit log, and of an end in its decision record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The names of all actions.
-pub const ACTIONS: [&str; 12] = [
+pub const ACTIONS: [&str; 15] = [
     "start",
     "pause",
     "resume",
@@ -91,6 +100,9 @@ pub const ACTIONS: [&str; 12] = [
     "change_weights",
     "change_traffic",
     "resize",
+    "pause_ramp",
+    "resume_ramp",
+    "abort_ramp",
     "archive",
 ];
 
@@ -124,6 +136,9 @@ impl ExperimentAction {
             "resize" => Self::Resize {
                 slots: left.slots.take().ok_or_else(|| missing("slots"))?,
             },
+            "pause_ramp" => Self::PauseRamp,
+            "resume_ramp" => Self::ResumeRamp,
+            "abort_ramp" => Self::AbortRamp,
             "archive" => Self::Archive,
             _ => {
                 return Err(ManageError::NotFound {
@@ -164,6 +179,9 @@ impl ExperimentAction {
             Self::ChangeWeights { .. } => "change_weights",
             Self::ChangeTraffic { .. } => "change_traffic",
             Self::Resize { .. } => "resize",
+            Self::PauseRamp => "pause_ramp",
+            Self::ResumeRamp => "resume_ramp",
+            Self::AbortRamp => "abort_ramp",
             Self::Archive => "archive",
         }
     }
@@ -179,8 +197,14 @@ impl ExperimentAction {
             Self::NewPhase { .. } | Self::ChangeWeights { .. } | Self::ChangeTraffic { .. } | Self::Resize { .. } => {
                 &[Running, Paused]
             }
+            Self::PauseRamp | Self::ResumeRamp | Self::AbortRamp => &[Running, Paused],
             Self::Archive => &[Draft, Stopped],
         }
+    }
+
+    /// Whether the experiment is over with it.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::Stop | Self::Ship { .. })
     }
 
     /// Refuses the action where the state does not allow it, and says what to do instead.

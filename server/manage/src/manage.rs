@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use evenhand_core::sign::KeySet;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::bundle::Made;
 use crate::catalog::{self, Catalog};
+use crate::decision::ResultsSource;
 use crate::edit::Edit;
 use crate::follower::Following;
 use crate::model::{INSTALLATION, Model};
@@ -35,6 +36,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 pub struct ManageConfig {
     /// The clock: milliseconds since 1970.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// How long a minute of ramps and bandits lasts, in milliseconds: 60,000 but in rehearsals.
+    pub minute_ms: i64,
 }
 
 impl Default for ManageConfig {
@@ -44,7 +47,10 @@ impl Default for ManageConfig {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
         };
-        Self { clock: Arc::new(clock) }
+        Self {
+            clock: Arc::new(clock),
+            minute_ms: 60_000,
+        }
     }
 }
 
@@ -60,6 +66,8 @@ pub struct KeyInfo {
 }
 
 type PublishedSender = watch::Sender<Option<Arc<Published>>>;
+/// Who says how experiments stand; none: nobody here does.
+type Results = ArcSwapOption<Arc<dyn ResultsSource>>;
 
 /// What is read without asking the store.
 pub struct Shared {
@@ -141,6 +149,12 @@ impl Shared {
         });
     }
 
+    /// What is in force in an environment.
+    pub fn current(&self, environment: &str) -> Option<Arc<Published>> {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        published.get(environment)?.borrow().clone()
+    }
+
     /// Generation and version of what is in force in an environment.
     pub fn held(&self, environment: &str) -> Option<(u64, u64)> {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
@@ -198,6 +212,7 @@ pub struct Manage {
     /// None of a follower, until it is made full.
     workers: OnceLock<Workers>,
     following: Option<Following>,
+    results: Results,
     made: Mutex<BTreeMap<String, Made>>,
 }
 
@@ -233,6 +248,7 @@ impl Manage {
             admin_token,
             workers: OnceLock::new(),
             following,
+            results: Results::default(),
             made: Mutex::default(),
         }
     }
@@ -266,6 +282,10 @@ impl Manage {
         &self.shared
     }
 
+    pub(crate) fn results_source(&self) -> &Results {
+        &self.results
+    }
+
     pub(crate) fn made(&self) -> &Mutex<BTreeMap<String, Made>> {
         &self.made
     }
@@ -287,13 +307,7 @@ impl Manage {
 
     /// What is in force in an environment.
     pub fn current(&self, environment: &str) -> Option<Arc<Published>> {
-        self.shared
-            .published
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(environment)?
-            .borrow()
-            .clone()
+        self.shared.current(environment)
     }
 
     /// The environments that have published something, by key.
@@ -367,6 +381,11 @@ impl Manage {
     /// Now, by the configured clock.
     pub fn now_ms(&self) -> i64 {
         self.shared.now_ms()
+    }
+
+    /// How long a minute of ramps and bandits lasts, in milliseconds.
+    pub fn minute_ms(&self) -> i64 {
+        self.shared.config.minute_ms
     }
 
     /// Changes made again because another node stored one first, since the start.

@@ -8,9 +8,11 @@ use evenhand_core::id_list::IdList;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::decision::DecisionRecord;
 use crate::definition::{Environment, Experiment, Flag, Holdout, Layer, Metric, Project, Segment, Stored, Workspace};
 use crate::problem::{ManageError, Result};
 use crate::state::{ApiKey, ExperimentState, FlagState, HoldoutState, LayerState, PublishState, SegmentState};
+use crate::stewardship::Stewardship;
 
 /// The scope of what belongs to the installation itself.
 pub const INSTALLATION: &str = "";
@@ -227,6 +229,8 @@ model! {
     segment_states: SegmentState, "segment_state", Environment, true;
     flag_states: FlagState, "flag_state", Environment, true;
     experiment_states: ExperimentState, "experiment_state", Environment, true;
+    stewardships: Stewardship, "stewardship", Environment, false;
+    decisions: DecisionRecord, "decision", Environment, false;
     publish_states: PublishState, "publish_state", Environment, true;
     keys: ApiKey, "key", Environment, false;
 }

@@ -6,6 +6,7 @@ use evenhand_core::{Context, Reason};
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::decision::Grounds;
 use crate::definition::{Environment, Experiment, Flag, Layer, Project, Workspace};
 use crate::edit::Edit;
 use crate::lifecycle::ExperimentAction;
@@ -153,7 +154,7 @@ proptest! {
             let resting: Vec<_> = model.find::<LayerState>("e", "l").unwrap().body.cooling.iter().filter(|rest| rest.until_ms > now_ms).cloned().collect();
             let held_before = live_slots(&model);
             let mut edit = Edit::new(model.clone(), now_ms);
-            if act::act(&mut edit, "e", &key(index), &action(number, slots)).is_err() {
+            if act::act(&mut edit, "e", &key(index), &action(number, slots), &Grounds::none("test")).is_err() {
                 continue;
             }
             model = edit.into_parts().0;
@@ -189,12 +190,12 @@ proptest! {
         slots in 1..500u32, more_slots in 1..500u32, traffic in 0..5000u32, more_traffic in 1..5000u32,
     ) {
         let mut edit = Edit::new(world(7, &[slots]), 0);
-        act::act(&mut edit, "e", "e0", &ExperimentAction::Start).unwrap();
-        act::act(&mut edit, "e", "e0", &ExperimentAction::ChangeTraffic { traffic }).unwrap();
+        act::act(&mut edit, "e", "e0", &ExperimentAction::Start, &Grounds::none("test")).unwrap();
+        act::act(&mut edit, "e", "e0", &ExperimentAction::ChangeTraffic { traffic }, &Grounds::none("test")).unwrap();
         let mut before = deal(&edit.model, 0).remove("e0").unwrap_or_default();
         let grown = [ExperimentAction::ChangeTraffic { traffic: traffic + more_traffic }, ExperimentAction::Resize { slots: slots + more_slots }];
         for action in grown {
-            act::act(&mut edit, "e", "e0", &action).unwrap();
+            act::act(&mut edit, "e", "e0", &action, &Grounds::none("test")).unwrap();
             let after = deal(&edit.model, 0).remove("e0").unwrap_or_default();
             for (unit, variation) in &before {
                 prop_assert_eq!(after.get(unit), Some(variation), "unit {} moved by {}", unit, action.name());

@@ -63,7 +63,8 @@ pub struct Epoch {
     pub ended_ms: Option<i64>,
     /// The weights.
     pub weights: Vec<Arm>,
-    /// Which basis points of the split are whose: sorted ranges `[from, to)` of 0 to 10000. After a change of weights a variation may have several.
+    /// Which basis points of the split are whose: sorted ranges `[from, to)` of 0 to 10000. After a change of weights a variation may have several. Of a bandit only
+    /// the current epoch's are kept: earlier ones follow from the weights.
     pub split: Vec<SplitRange>,
 }
 

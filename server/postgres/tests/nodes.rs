@@ -223,6 +223,7 @@ async fn a_replaced_id_list_is_kept_for_a_day() {
     let now = Arc::clone(&clock);
     let config = ManageConfig {
         clock: Arc::new(move || now.load(Ordering::SeqCst)),
+        ..ManageConfig::default()
     };
     let node = Node::open_at(&postgres, files(directory.path()), config).unwrap();
     let segments = "/api/projects/default/segments";

@@ -5,7 +5,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::analysis::Analysis;
+use super::bandit::Bandit;
 use super::flag::Requirement;
+use super::guard::Guard;
+use super::ramp::Ramp;
 
 /// A variation of the flag that takes part, and its share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -123,6 +126,15 @@ pub struct Experiment {
     /// How it is read. Fixed once it was started: what follows the data keeps no promise.
     #[serde(default)]
     pub analysis: Analysis,
+    /// What is done by itself when it does harm.
+    #[serde(default)]
+    pub guard: Guard,
+    /// Traffic that grows by itself; none: all of it from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Ramp>,
+    /// Weights that follow what was learned; none: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandit: Option<Bandit>,
     /// When it is planned to be read (milliseconds since 1970): before it, what is true at a fixed horizon only is not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_end_ms: Option<i64>,

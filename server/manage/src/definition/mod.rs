@@ -2,19 +2,25 @@
 //! one for each environment.
 
 mod analysis;
+mod bandit;
 mod experiment;
 mod flag;
+mod guard;
 mod layer;
 mod metric;
 mod place;
+mod ramp;
 mod segment;
 
 pub use analysis::{Analysis, AnalysisMethod, Correction, MinimumSample};
+pub use bandit::{Bandit, OnWinner};
 pub use experiment::{Arm, Experiment, ExperimentMetric, LayerShare, MetricRole, Schedule};
 pub use flag::{Flag, FlagRule, Requirement, RolloutRule, RuleGuards, TargetedRule, ValueType, Variation};
+pub use guard::{Guard, GuardAct};
 pub use layer::{DEFAULT_COOLDOWN_DAYS, Holdout, Layer};
 pub use metric::{Aggregation, Direction, EventSelector, Metric, MetricKind, PropertyFilter};
 pub use place::{Environment, Project, Workspace};
+pub use ramp::Ramp;
 pub use segment::{IdList, Segment};
 
 use serde::{Deserialize, Serialize};

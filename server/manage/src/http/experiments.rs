@@ -13,7 +13,8 @@ use utoipa_axum::routes;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::request::{Admin, Page, Params, RawBody, Versioned, if_match, page_size};
 use crate::act;
-use crate::author::check_version;
+use crate::acting::Order;
+use crate::decision::{DecisionRecord, Grounds};
 use crate::definition::{Environment, Experiment, Layer, Stored};
 use crate::edit::Edit;
 use crate::lifecycle::{ACTIONS, ActionParameters, ExperimentAction};
@@ -22,8 +23,10 @@ use crate::model::INSTALLATION;
 use crate::preview::{self, Moves};
 use crate::problem::ManageError;
 use crate::publish;
+use crate::ramp::{self, PlannedStep};
 use crate::slots;
 use crate::state::{CoolingSlots, ExperimentState, ExperimentStatus, LayerState};
+use crate::stewardship::Stewardship;
 
 /// The most ids a preview counts.
 const MAX_PREVIEW_IDS: u32 = 1_000_000;
@@ -79,7 +82,7 @@ async fn get(
 }
 
 #[utoipa::path(post, path = "/api/environments/{environment}/experiments/{key}/{action}", operation_id = "act_on_experiment", tag = "experiments", request_body = ActionParameters,
-    description = "Does `start`, `pause`, `resume`, `stop`, `ship`, `kill`, `unkill`, `new_phase`, `change_weights`, `change_traffic`, `resize` or `archive`. Answers when it is on disk and published.",
+    description = "Does `start`, `pause`, `resume`, `stop`, `ship`, `kill`, `unkill`, `new_phase`, `change_weights`, `change_traffic`, `resize`, `pause_ramp`, `resume_ramp`, `abort_ramp` or `archive`. Answers when it is on disk and published.",
     params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The experiment's key"),
         ("action" = String, Path, description = "What to do (`-` for `_` is fine)"),
         ("If-Match" = Option<String>, Header, description = "Only when the state still has this version")),
@@ -92,25 +95,71 @@ async fn act(
     headers: HeaderMap,
     body: RawBody,
 ) -> ApiResult<Versioned<ExperimentState>> {
-    let action = ExperimentAction::from_parts(&action, body.json()?)?;
-    let version = if_match(&headers)?;
-    let deed = admin.deed_in_environment(
-        &format!("experiment.{}", action.name()),
-        format!("experiment/{key}"),
-        &environment,
-    );
-    let stored = manage.change(deed, move |edit| {
-        if version.is_some() {
-            check_version(
-                edit.model.find::<ExperimentState>(&environment, &key)?.as_ref(),
-                &key,
-                version,
-            )?;
-        }
-        act::act(edit, &environment, &key, &action)?;
-        edit.model.find::<ExperimentState>(&environment, &key).cloned()
+    let mut parameters: ActionParameters = body.json()?;
+    let reason = parameters.reason.take();
+    let order = Order {
+        action: ExperimentAction::from_parts(&action, parameters)?,
+        environment,
+        experiment: key,
+        actor: admin.actor,
+        reason,
+        version: if_match(&headers)?,
+    };
+    Ok(Versioned(StatusCode::OK, manage.act(order).await?))
+}
+
+#[utoipa::path(get, path = "/api/environments/{environment}/experiments/{key}/decision", operation_id = "get_decision", tag = "experiments",
+    description = "Who ended the experiment, why, and the results as they were then. Written once by `stop` or `ship` and never changed.",
+    params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The experiment's key")),
+    responses((status = 200, description = "The record, as it was written", body = DecisionRecord),
+        (status = "4XX", description = "Refused, or the experiment was not ended", body = ErrorBody)))]
+async fn decision(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, key)): Path<(String, String)>,
+) -> ApiResult<Json<DecisionRecord>> {
+    let record = manage.model().find::<DecisionRecord>(&environment, &key)?.body.clone();
+    record.check()?;
+    Ok(Json(record))
+}
+
+/// What is done to an experiment by itself.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Stewarded {
+    /// What was done, and where its ramp stands.
+    #[serde(flatten)]
+    kept: Stewardship,
+    /// What its ramp will do and when, if nothing is harmed and enough units come; before the start: if it were started now.
+    plan: Vec<PlannedStep>,
+}
+
+#[utoipa::path(get, path = "/api/environments/{environment}/experiments/{key}/stewardship", operation_id = "get_stewardship", tag = "experiments",
+    description = "What the server does to the experiment by itself and has done: its ramp with what is to come, what its guard did or would have done, how its bandit moved the weights.",
+    params(("environment" = String, Path, description = "The environment's key"), ("key" = String, Path, description = "The experiment's key")),
+    responses((status = 200, description = "Done and to come", body = Stewarded), (status = "4XX", description = "Refused", body = ErrorBody)))]
+async fn stewarded(
+    State(manage): State<Arc<Manage>>,
+    _admin: Admin,
+    Path((environment, key)): Path<(String, String)>,
+) -> ApiResult<Json<Stewarded>> {
+    let model = manage.model();
+    let definition = &model.find::<Experiment>(model.project_of(&environment)?, &key)?.body;
+    let state = &model.find::<ExperimentState>(&environment, &key)?.body;
+    let kept = model.stewardships.get(&environment, &key).map(|kept| kept.body.clone());
+    let kept = kept.unwrap_or_else(|| Stewardship {
+        key: key.clone(),
+        ..Stewardship::default()
     });
-    Ok(Versioned(StatusCode::OK, stored.await?))
+    let over = !(state.state.is_live() || state.state == ExperimentStatus::Draft);
+    let plan = definition
+        .ramp
+        .as_ref()
+        .filter(|_| !over)
+        .map(|planned| ramp::plan(planned, kept.ramp.as_ref(), manage.now_ms(), 60 * manage.minute_ms()));
+    Ok(Json(Stewarded {
+        kept,
+        plan: plan.unwrap_or_default(),
+    }))
 }
 
 /// Whose moves are counted, and by what action.
@@ -154,7 +203,12 @@ async fn preview(
     body: RawBody,
 ) -> ApiResult<Json<Preview>> {
     let request: PreviewRequest = body.json()?;
-    let action = ExperimentAction::from_parts(&request.action, request.parameters)?;
+    // Why is said when it is done.
+    let parameters = ActionParameters {
+        reason: None,
+        ..request.parameters
+    };
+    let action = ExperimentAction::from_parts(&request.action, parameters)?;
     let synthetic = request.synthetic.unwrap_or(DEFAULT_PREVIEW_IDS);
     if synthetic > MAX_PREVIEW_IDS {
         return Err(ManageError::invalid(
@@ -168,7 +222,7 @@ async fn preview(
     let work = move || -> crate::problem::Result<Preview> {
         let before = preview::placement(&model, &environment, &key)?;
         let mut edit = Edit::new(model.as_ref().clone(), now_ms);
-        act::act(&mut edit, &environment, &key, &action)?;
+        act::act(&mut edit, &environment, &key, &action, &Grounds::none("preview"))?;
         publish::draft(&edit.model, &environment)?.compile(&edit.model)?;
         let after = preview::placement(&edit.model, &environment, &key)?;
         let (before, after) = (before.as_ref(), after.as_ref());
@@ -265,11 +319,13 @@ async fn layer(
 
 /// The routes.
 pub fn router() -> OpenApiRouter<Arc<Manage>> {
-    debug_assert_eq!(ACTIONS.len(), 12, "the description of `act` lists every action");
+    debug_assert_eq!(ACTIONS.len(), 15, "the description of `act` lists every action");
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(preview))
+        .routes(routes!(decision))
+        .routes(routes!(stewarded))
         .routes(routes!(act))
         .routes(routes!(layer))
 }

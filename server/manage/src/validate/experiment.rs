@@ -2,6 +2,7 @@
 
 use super::dimensions::check_dimensions;
 use super::expression::check_expression;
+use super::stewardship::stewardship;
 use super::{
     check_attribute, check_holdouts, check_interval, check_key, check_requires, check_share, check_texts,
     check_weights, known,
@@ -59,6 +60,7 @@ pub fn experiment(
     metrics(model, project, experiment, before, problems);
     check_dimensions(model, project, experiment, problems);
     analysis(&experiment.analysis, problems);
+    stewardship(model, project, experiment, problems);
 }
 
 fn analysis(analysis: &Analysis, problems: &mut Problems) {

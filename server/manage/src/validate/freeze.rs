@@ -42,6 +42,12 @@ pub fn experiment_change(
         ("targeting", before.targeting == after.targeting, by_action),
         ("requires", before.requires == after.requires, "clone the experiment"),
         ("sticky", before.sticky == after.sticky, "clone the experiment"),
+        (
+            "ramp",
+            before.ramp == after.ramp,
+            "use `pause_ramp`, `abort_ramp` or `change_traffic` in the environment",
+        ),
+        ("bandit", before.bandit == after.bandit, "clone the experiment"),
         // A method, level or plan that follows the data voids what the intervals promise.
         ("analysis", before.analysis == after.analysis, "clone the experiment"),
     ];

@@ -6,6 +6,7 @@ mod expression;
 mod flag;
 mod freeze;
 mod others;
+mod stewardship;
 
 pub use experiment::experiment;
 pub(crate) use expression::collect;
@@ -13,6 +14,7 @@ pub use expression::{References, references};
 pub use flag::flag;
 pub use freeze::{experiment_change, flag_change, holdout_change, layer_change, segment_change};
 pub use others::{holdout, layer, metric, place, segment};
+pub use stewardship::BANDIT_GRAIN;
 
 use crate::definition::{Arm, Flag, Holdout, Requirement};
 use crate::model::Model;

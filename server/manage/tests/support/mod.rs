@@ -48,6 +48,7 @@ pub fn open(dir: &Path, clock: &Arc<AtomicI64>) -> Arc<Manage> {
         dir,
         ManageConfig {
             clock: Arc::new(move || clock.load(Ordering::SeqCst)),
+            ..ManageConfig::default()
         },
     )
     .unwrap()
