@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::PostgresSettings;
 use crate::feed::{Feed, FeedSettings, SlotStatus, status_on};
+use crate::lead::Candidate;
 use crate::migrate;
 use crate::notices::Notices;
 use crate::settings::place;
@@ -97,6 +98,12 @@ impl Postgres {
     #[must_use]
     pub fn notices(&self) -> Notices {
         Notices::new(self.0.options.clone(), self.0.place.clone())
+    }
+
+    /// A candidate for what one node of all looks after.
+    #[must_use]
+    pub fn candidate(&self, name: &str) -> Candidate {
+        Candidate::new(self.0.options.clone(), name)
     }
 
     /// What the server keeps for the slot of a feed; none: there is no such slot. Blocks no runtime.

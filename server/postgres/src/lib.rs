@@ -5,6 +5,7 @@
 
 mod database;
 pub mod feed;
+mod lead;
 mod migrate;
 mod notices;
 mod settings;
@@ -12,6 +13,7 @@ mod store;
 
 pub use database::Postgres;
 pub use feed::{Committed, Feed, FeedCounters, FeedMode, FeedSettings, FeedState, SlotStatus};
+pub use lead::Candidate;
 pub use notices::Notices;
 pub use settings::PostgresSettings;
 pub use store::{KEPT_LISTS_MS, PostgresStore};
