@@ -11,6 +11,8 @@ mod http;
 mod node;
 mod platform;
 mod sender;
+mod snapshots;
+mod steward;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -20,6 +20,8 @@ use crate::grpc;
 use crate::http::{self, App, ConnectionLimits};
 use crate::node::Node;
 use crate::platform::Platform;
+use crate::snapshots::PlatformResults;
+use crate::steward;
 use crate::telemetry::{self, Telemetry};
 
 /// Stores, logs and streams need files too.
@@ -112,8 +114,16 @@ async fn serve(config: Config, demo: Option<u32>, telemetry: &Telemetry) -> Resu
     let address = listener.local_addr().map_err(|e| format!("no local address: {e}"))?;
     let grpc = grpc::Listening::of(&config.grpc).await?;
     follow_definitions(&manage, &platform);
+    manage.ask_results_of(Arc::new(PlatformResults(Arc::downgrade(&platform))));
     let app = App::new(node, platform, config.clone());
     telemetry.export_metrics(&app);
+    let _looks = steward::start(
+        Arc::clone(&app.manage),
+        Arc::clone(&app.platform),
+        app.node.lead.clone(),
+        &config.steward,
+        Arc::clone(&app.steward),
+    );
     let service = http::service(app.clone());
     let dir = &config.data_dir;
     println!("Evenhand is serving on http://{address}");

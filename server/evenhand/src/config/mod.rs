@@ -3,6 +3,7 @@
 mod engines;
 mod environment;
 mod secret;
+mod steward;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use engines::{Analytics, Cache, Definitions, Events, Feed, Grpc, Processing, Telemetry};
+pub use steward::Steward;
 
 /// The configuration of every role. Unknown names are refused, so that a typing mistake is not a silent default.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub analytics: Analytics,
     /// What processing may use.
     pub process: Processing,
+    /// What is done to running experiments by itself.
+    pub steward: Steward,
     /// The gRPC listener.
     pub grpc: Grpc,
     /// Traces and metrics over OTLP.
@@ -68,6 +72,7 @@ impl Default for Config {
             events: Events::default(),
             analytics: Analytics::default(),
             process: Processing::default(),
+            steward: Steward::default(),
             grpc: Grpc::default(),
             telemetry: Telemetry::default(),
         }

@@ -165,7 +165,10 @@ pub fn exposition_text(app: &App) -> Result<String, std::fmt::Error> {
     encode(&mut text, &app.metrics.registry)?;
     // The encoder ends its text with `# EOF`; the pipeline's series stand before it.
     let end = text.rfind("# EOF").unwrap_or(text.len());
-    text.insert_str(end, &(app.node.metrics() + &app.platform.metrics()));
+    text.insert_str(
+        end,
+        &(app.node.metrics() + &app.platform.metrics() + &app.steward.text()),
+    );
     Ok(text)
 }
 

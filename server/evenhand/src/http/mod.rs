@@ -35,6 +35,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::config::Config;
 use crate::node::Node;
 use crate::platform::Platform;
+use crate::steward;
 
 pub use connections::{Answering, ConnectionLimits, DRAIN, TAKING, Watched, accept, serve};
 pub use error::HttpError;
@@ -51,6 +52,7 @@ pub struct Shared {
     pub limits: RateLimits,
     pub metrics: Arc<Metrics>,
     pub packed: manifest::PackedManifests,
+    pub steward: Arc<steward::Gauges>,
     pub config: Config,
 }
 
@@ -80,6 +82,7 @@ impl App {
             metrics: Arc::new(Metrics::new(&platform, config.max_connections.get())),
             packed: manifest::PackedManifests::default(),
             platform,
+            steward: Arc::default(),
             config,
         }))
     }

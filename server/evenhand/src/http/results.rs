@@ -9,6 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use bytes::Bytes;
+use evenhand_manage::decision::DecisionRecord;
+use evenhand_manage::stewardship::Stewardship;
 use evenhand_pipeline::{Cut, ExperimentResults, ExportFormat, Pipeline, ResultsQuery, SqlAnswer, SqlError, SqlLimits};
 use evenhand_stats::Confidence;
 use serde::{Deserialize, Serialize};
@@ -233,24 +235,46 @@ pub(super) fn known_dimension(stream: &Stream, experiment: &str, phase: u32, dim
     Err(HttpError::bad_request("unknown_dimension", what).field("dimension"))
 }
 
+/// Results, and what was decided on them.
+#[derive(Serialize, ToSchema)]
+struct Shown {
+    #[serde(flatten)]
+    results: ExperimentResults,
+    /// Who ended the experiment in this phase, why, and the results as they were then; none: it was not ended in it.
+    decision: Option<DecisionRecord>,
+    /// What was done by itself in this phase; none: nothing.
+    stewardship: Option<Stewardship>,
+}
+
 /// Results of one phase of an experiment or holdout.
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{experiment}/results", tag = "results",
     params(("environment" = String, Path), ("experiment" = String, Path, description = "Key of the experiment or holdout"), ResultsParameters),
-    responses((status = 200, description = "Per variation units; per metric value, lift, interval; SRM", body = ExperimentResults), (status = 404, description = "No such experiment, or it was never started")))]
+    responses((status = 200, description = "Per variation units; per metric value, lift, interval; SRM", body = Shown), (status = 404, description = "No such experiment, or it was never started")))]
 async fn results(
     State(app): State<App>,
     Path((environment, experiment)): Path<(String, String)>,
     QueryOf(asked): QueryOf<ResultsParameters>,
-) -> Result<Json<ExperimentResults>, HttpError> {
+) -> Result<Json<Shown>, HttpError> {
     let (stream, phase) = phase_of(&app, &environment, &experiment, asked.phase).await?;
     let query = asked.query()?;
     if let Some(cut) = &query.cut {
         known_dimension(&stream, &experiment, phase, &cut.dimension)?;
     }
+    let model = app.manage.model();
+    let record = model.decisions.get(&environment, &experiment);
+    let decision = record
+        .filter(|record| record.body.phase == phase)
+        .map(|record| record.body.clone());
+    let kept = model.stewardships.get(&environment, &experiment);
+    let stewardship = kept.map(|kept| kept.body.of_phase(phase));
     let found = stream.results(experiment, phase, query).await.map_err(not_done)?;
     let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;
     results.metrics.retain(|m| !is_half(&m.id));
-    Ok(Json(results))
+    Ok(Json(Shown {
+        results,
+        decision,
+        stewardship,
+    }))
 }
 
 #[derive(Deserialize, ToSchema)]

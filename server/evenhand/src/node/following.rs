@@ -21,7 +21,7 @@ pub fn until_full(
     manage: Arc<Manage>,
     cache: Option<Arc<ManifestCache>>,
     local: LocalCopy,
-    follower: super::Following,
+    (follower, lead): (super::Following, super::Lead),
 ) -> (Arc<Feeding>, Arc<Hearing>) {
     let (feeding, hearing) = (Arc::new(Feeding::default()), Hearing::new());
     let (fed, heard) = (Arc::downgrade(&feeding), Arc::downgrade(&hearing));
@@ -41,6 +41,7 @@ pub fn until_full(
                     if let (Some(feeding), Some(hearing)) = (fed.upgrade(), heard.upgrade()) {
                         feeding::run(&feeding, &postgres, &manage, cache, how, local);
                         hearing::run(&hearing, &postgres, &manage);
+                        lead.stand(&postgres);
                     }
                     return;
                 }

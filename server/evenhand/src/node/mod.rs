@@ -3,6 +3,7 @@
 mod feeding;
 mod following;
 mod hearing;
+mod lead;
 mod opening;
 mod series;
 
@@ -12,6 +13,7 @@ use evenhand_manage::Manage;
 use evenhand_redis::{Follower, ManifestCache};
 
 use crate::config::Config;
+pub use lead::Lead;
 pub use opening::{postgres_settings, redis_settings};
 
 /// What follows the bundles of others; it is dropped when the node has its database.
@@ -25,6 +27,8 @@ pub struct Node {
     follower: Following,
     feeding: Option<Arc<feeding::Feeding>>,
     hearing: Option<Arc<hearing::Hearing>>,
+    /// Whether it looks after what runs by itself.
+    pub lead: Lead,
 }
 
 impl Node {

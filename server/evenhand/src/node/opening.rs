@@ -9,7 +9,7 @@ use evenhand_manage::{
 use evenhand_postgres::{Postgres, PostgresSettings};
 use evenhand_redis::{Fetcher, FollowConfig, LocalCopy, ManifestCache, RedisConfig, follow};
 
-use super::{Node, feeding, following, hearing};
+use super::{Lead, Node, feeding, following, hearing};
 use crate::config::Config;
 
 /// Below the data directory: the last bundles.
@@ -25,13 +25,14 @@ pub fn open(config: &Config) -> Result<Node, String> {
 
 /// One machine.
 fn embedded(config: &Config) -> Result<Node, String> {
-    let manage = Manage::open(&config.data_dir, ManageConfig::default()).map_err(|e| e.to_string())?;
+    let manage = Manage::open(&config.data_dir, manage_config(config)).map_err(|e| e.to_string())?;
     Ok(Node {
         manage,
         cache: None,
         follower: Arc::default(),
         feeding: None,
         hearing: None,
+        lead: Lead::Alone,
     })
 }
 
@@ -48,6 +49,7 @@ fn follower(config: &Config) -> Result<Node, String> {
         follower: Arc::new(Mutex::new(Some(follower))),
         feeding: None,
         hearing: None,
+        lead: Lead::shared(),
     })
 }
 
@@ -62,7 +64,7 @@ fn full(config: &Config) -> Result<Node, String> {
             writer: Box::new(postgres.store()),
             reader: Box::new(postgres.store()),
             files: node_files(config),
-            config: ManageConfig::default(),
+            config: manage_config(config),
         })?;
         Ok((postgres, manage))
     });
@@ -78,18 +80,22 @@ fn full(config: &Config) -> Result<Node, String> {
         LocalCopy::open(&config.data_dir.join(BUNDLES)).map_err(|e| e.to_string())?,
     );
     let hearing = hearing::start(&postgres, &manage);
+    let lead = Lead::shared();
+    lead.stand(&postgres);
     Ok(Node {
         manage,
         cache,
         follower: Arc::default(),
         feeding: Some(feeding),
         hearing: Some(hearing),
+        lead,
     })
 }
 
 /// The database can't be used at the start: the node serves the last bundles it finds, and tries again until it is a full one.
 fn without_database(config: &Config, cache: Option<Arc<ManifestCache>>, error: &str) -> Result<Node, String> {
     let (manage, local) = begin_from_bundles(config)?;
+    let lead = Lead::shared();
     let Some(settings) = redis_settings(config) else {
         if manage.environments().is_empty() {
             return Err(format!(
@@ -101,14 +107,20 @@ fn without_database(config: &Config, cache: Option<Arc<ManifestCache>>, error: &
             error,
             "serving the last manifests of this node's disk; trying the database again until it is there"
         );
-        let (feeding, hearing) =
-            following::until_full(config.clone(), Arc::clone(&manage), None, local, Arc::default());
+        let (feeding, hearing) = following::until_full(
+            config.clone(),
+            Arc::clone(&manage),
+            None,
+            local,
+            (Arc::default(), lead.clone()),
+        );
         return Ok(Node {
             manage,
             cache: None,
             follower: Arc::default(),
             feeding: Some(feeding),
             hearing: Some(hearing),
+            lead,
         });
     };
     tracing::error!(
@@ -132,7 +144,7 @@ fn without_database(config: &Config, cache: Option<Arc<ManifestCache>>, error: &
         Arc::clone(&manage),
         Some(Arc::clone(&cache)),
         local,
-        Arc::clone(&follower),
+        (Arc::clone(&follower), lead.clone()),
     );
     Ok(Node {
         manage,
@@ -140,6 +152,7 @@ fn without_database(config: &Config, cache: Option<Arc<ManifestCache>>, error: &
         follower,
         feeding: Some(feeding),
         hearing: Some(hearing),
+        lead,
     })
 }
 
@@ -166,12 +179,19 @@ fn begin_from_bundles(config: &Config) -> Result<(Arc<Manage>, LocalCopy), Strin
         _ => None,
     };
     let manage = Manage::follower(FollowerConfig {
-        manage: ManageConfig::default(),
+        manage: manage_config(config),
         trust,
         admin_token,
     });
     local.load(&manage);
     Ok((manage, local))
+}
+
+fn manage_config(config: &Config) -> ManageConfig {
+    ManageConfig {
+        minute_ms: i64::from(config.steward.minute_ms.get()),
+        ..ManageConfig::default()
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {

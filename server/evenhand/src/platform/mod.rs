@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
+use evenhand_pipeline::{ExperimentResults, ResultsQuery};
 use prometheus_client::registry::Registry;
 
+use crate::catalog::is_half;
 use crate::config::Config;
 use embedded::Pipelines;
 pub use stream::{Stream, StreamError};
@@ -54,6 +56,36 @@ impl Platform {
             Engines::Embedded(pipelines) => pipelines.pipeline(environment).map(Stream::Embedded),
             Engines::Scaled(streams) => streams.stream(environment).map(Stream::Scaled),
         }
+    }
+
+    /// Results of one phase, without what nobody asked to see; none: the phase is not known, also after the newest definitions were passed on.
+    pub async fn results_of(
+        self: &Arc<Self>,
+        environment: &str,
+        experiment: &str,
+        phase: u32,
+        query: ResultsQuery,
+    ) -> Result<Option<ExperimentResults>, StreamError> {
+        let knows = |stream: &Stream| {
+            let catalog = stream.catalog();
+            (catalog.experiments.iter()).any(|known| known.id == experiment && known.phase == phase)
+        };
+        if !self.stream(environment).is_some_and(|stream| knows(&stream)) {
+            // Whoever has just started it asks before the pipelines have heard.
+            let following = Arc::clone(self);
+            tokio::task::spawn_blocking(move || following.follow_catalog())
+                .await
+                .map_err(|error| StreamError::Internal(error.to_string()))?
+                .map_err(StreamError::Internal)?;
+        }
+        let Some(stream) = self.stream(environment) else {
+            return Ok(None);
+        };
+        let mut found = stream.results(experiment.to_owned(), phase, query).await?;
+        if let Some(results) = &mut found {
+            results.metrics.retain(|metric| !is_half(&metric.id));
+        }
+        Ok(found)
     }
 
     /// What keeps the process from being ready.

@@ -11,7 +11,7 @@ const OF_METRIC: [(&str, &str); 4] = [
     ("role", "/role"),
     ("confidence", "/confidence"),
 ];
-const OF_ARM: [(&str, &str); 10] = [
+const OF_ARM: [(&str, &str); 14] = [
     ("variation", "/variation_id"),
     ("units", "/units"),
     ("sum_micros", "/sum_micros"),
@@ -22,6 +22,10 @@ const OF_ARM: [(&str, &str); 10] = [
     ("chance_to_beat_control", "/bayesian/chance_to_beat_control"),
     ("expected_loss_ship", "/bayesian/expected_loss_ship"),
     ("expected_loss_keep", "/bayesian/expected_loss_keep"),
+    ("harm_p_value", "/harm/p_value"),
+    ("over_epochs_absolute_estimate", "/over_epochs/lift/absolute/estimate"),
+    ("over_epochs_absolute_lower", "/over_epochs/lift/absolute/lower"),
+    ("over_epochs_absolute_upper", "/over_epochs/lift/absolute/upper"),
 ];
 const LIFTS: [&str; 3] = ["lift", "adjusted_lift", "fixed_horizon"];
 const OF_EFFECT: [&str; 6] = ["estimate", "standard_error", "lower", "upper", "p_value", "unavailable"];

@@ -7,7 +7,8 @@ use super::html_parts::{by_value, over_days};
 use super::parts::faults;
 use super::table::only;
 use super::{
-    Figures, advice, at_the_planned_end, count, health, lift, list, number, promise, relative, text, verdict, yes,
+    Figures, advice, at_the_planned_end, beside, count, health, history, instant, lift, list, number, promise,
+    relative, text, verdict, yes,
 };
 
 /// Readable in light and dark, on paper too. Verdicts differ by word and place, not by colour alone.
@@ -47,8 +48,9 @@ pub fn page(report: &Report<'_>) -> String {
             }
             body {
                 h1 { (name) (only(results)) }
-                div .soft { "phase " (count(results, "/phase")) ", epoch " (count(results, "/epoch")) ", as of " (moment(results)) }
+                div .soft { "phase " (count(results, "/phase")) ", epoch " (count(results, "/epoch")) ", as of " (instant(results, "/as_of_ms")) }
                 div class={ "advice " (advice_class(results)) } { (advice(results)) }
+                @for line in history::lines(results) { div { (line) } }
                 @for (at, line) in health(results).iter().enumerate() {
                     div .alarm[at == 0 && yes(results, "/srm_sequential/mismatch")] { (line) }
                 }
@@ -63,12 +65,6 @@ pub fn page(report: &Report<'_>) -> String {
         }
     };
     page.into_string()
-}
-
-fn moment(results: &Value) -> String {
-    let ms = results.get("as_of_ms").and_then(Value::as_i64).unwrap_or(0);
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 fn advice_class(results: &Value) -> &'static str {
@@ -126,6 +122,7 @@ fn of_metric(metric: &Value, results: &Value) -> Markup {
             }
         } }
         @for line in at_the_planned_end(metric, results) { div .soft { (line) } }
+        @for line in beside(metric) { div .soft { (line) } }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `evenhand results`: what came of an experiment, as a table, CSV, JSON or a page with plots.
 
 mod csv;
+mod history;
 mod html;
 mod html_parts;
 mod parts;
@@ -139,6 +140,13 @@ fn number(value: &Value, path: &str) -> Option<f64> {
 
 fn count(value: &Value, path: &str) -> u64 {
     value.pointer(path).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// A moment of the answer, to the second.
+fn instant(value: &Value, path: &str) -> String {
+    let ms = value.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 fn yes(value: &Value, path: &str) -> bool {
@@ -295,6 +303,34 @@ fn at_the_planned_end(metric: &Value, results: &Value) -> Vec<String> {
         ))
     };
     list(metric, "/arms").filter_map(line).collect()
+}
+
+/// What an experiment of several epochs, and a guardrail that is watched, have to say beside the table; a line each variation.
+fn beside(metric: &Value) -> Vec<String> {
+    let figures = Figures::of(metric);
+    let over_epochs = list(metric, "/arms").filter_map(|arm| {
+        let absolute = arm.pointer("/over_epochs/lift/absolute")?;
+        number(absolute, "/estimate")?;
+        Some(format!(
+            "over {} epochs: {} {} {}",
+            count(arm, "/over_epochs/epochs"),
+            text(arm, "/variation_id"),
+            figures.difference(absolute),
+            figures.interval(absolute)
+        ))
+    });
+    let harmed = list(metric, "/arms").filter_map(|arm| {
+        let p = number(arm, "/harm/p_value").filter(|p| *p < 0.05)?;
+        let counts = match (number(arm, "/harm/conversions/0"), number(arm, "/harm/conversions/1")) {
+            (Some(treatment), Some(control)) => format!(": {treatment} units with one, {control} in control"),
+            _ => String::new(),
+        };
+        Some(format!(
+            "watched for harm: {}{counts} (one-sided, anytime-valid: p = {p:.2e})",
+            text(arm, "/variation_id")
+        ))
+    });
+    over_epochs.chain(harmed).collect()
 }
 
 /// What must be in order before a number is believed, a line each.

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::parts::faults;
-use super::{Figures, advice, at_the_planned_end, count, health, lift, list, number, promise, relative, text, verdict};
+use super::{
+    Figures, advice, at_the_planned_end, beside, count, health, history, lift, list, number, promise, relative, text,
+    verdict,
+};
 use crate::cli::sql::aligned;
 
 pub fn page(results: &Value, sick: &Value) -> String {
@@ -15,6 +18,10 @@ pub fn page(results: &Value, sick: &Value) -> String {
         count(results, "/epoch")
     );
     for line in health(results).into_iter().chain(faults(sick)) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    for line in history::lines(results) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -41,7 +48,7 @@ pub fn page(results: &Value, sick: &Value) -> String {
         ];
         let rows: Vec<Vec<String>> = list(metric, "/arms").map(|arm| row(arm, metric)).collect();
         out.push_str(&aligned(&header.map(str::to_owned), &rows));
-        for line in at_the_planned_end(metric, results) {
+        for line in at_the_planned_end(metric, results).into_iter().chain(beside(metric)) {
             out.push_str(&line);
             out.push('\n');
         }
