@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    banded::{self, ArmBands},
+    banded,
     effect::{Judge, ShownLift},
     harm::{Harm, harm},
     metric::{Frame, estimate, missing},
@@ -92,9 +92,11 @@ pub(super) fn by_epoch(
     for epoch in frame.epochs {
         let of_epoch =
             |cell: &NamedCell| cell.epoch == *epoch && frame.key_kind.is_none_or(|kind| kind == cell.key_kind);
-        for variation in variations {
-            bands.push(ArmBands::of(target, &of_epoch, &variation.id)?);
-        }
+        bands.extend(banded::arms(
+            target,
+            &of_epoch,
+            variations.iter().map(|v| v.id.as_str()),
+        )?);
     }
     let (_, capped) = banded::cap(&bands, &whole, percentile)?;
     let places = epochs.iter_mut().flat_map(|epoch| &mut epoch.arms);

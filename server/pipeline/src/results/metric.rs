@@ -11,7 +11,7 @@ use super::{
     banded::{self, ShownCap},
     bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
-    epochs::{self, OverEpochsResults, Pair},
+    epochs::{self, EpochSums, OverEpochsResults, Pair},
     harm::Harm,
     verdict::{Verdict, verdict},
 };
@@ -170,17 +170,20 @@ pub(super) fn summarise(
     let control = variations.iter().position(|v| v.is_control);
     let minimum = metric.reading.minimum;
     let several = frame.epochs.len() > 1;
-    let by_epoch = if several || metric.reading.role == Role::Guardrail {
+    let by_epoch = if several {
         epochs::by_epoch(target, frame, &metric.reading).unwrap_or_default()
+    } else if metric.reading.role == Role::Guardrail && !whole_only {
+        vec![EpochSums {
+            weights: frame.weights.to_vec(),
+            arms: sums.clone(),
+        }]
     } else {
         Vec::new()
     };
     // What an arm lacks is what it lacks against control; control itself what the metric asks for.
     let lacks = |at: usize| {
         let against = control.filter(|control| *control != at);
-        let minimum = against.map_or(minimum, |control| {
-            minimum_between(minimum, kind, frame.weights, control, at)
-        });
+        let minimum = minimum_between(minimum, kind, frame.weights, against.unwrap_or(at), at);
         missing(sums.get(at)?, &minimum)
     };
     let arm = |at: usize| {
