@@ -14,8 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 from world import World  # noqa: E402
 
 BATCH = 2_000
-COLUMNS = ("experiment_id", "phase", "epoch", "variation_id", "metric", "key_kind", "standing", "n", "sum", "sum_sq", "pair_sum", "pair_sum_sq", "pair_cross")
-QUERY = f"SELECT {', '.join(COLUMNS)} FROM aggregates ORDER BY {', '.join(COLUMNS[:7])}"
+CELL = ("experiment_id", "phase", "epoch", "variation_id", "metric", "key_kind", "standing")
+SUMS = ("n", "sum", "sum_sq", "pair_sum", "pair_sum_sq", "pair_cross")
+# Each view, and what a row of it is besides: of all units and days, or of a day and a cut.
+QUERIES = [f"SELECT {', '.join((*CELL, *place, *SUMS))} FROM {{}}{view}" for view, place in (("aggregates", ("NULL", "NULL")), ("daily_aggregates", ("day", "cut")))]
+# What says when, and how far.
+OF_THE_MOMENT = ("as_of_ms", "start_ms", "lag_events", "lag_seconds", "rebuild_progress")
 
 
 def batches(events, size: int):
@@ -43,11 +47,22 @@ def send(port: int, key: str, body: bytes) -> int:
 
 def rows(found: list[list]) -> list[tuple]:
     """Cells in one order, numbers as exact integers, whatever engine they come from."""
-    return sorted(tuple(str(value or "") for value in row[:7]) + tuple(int(value) for value in row[7:]) for row in found)
+    return sorted(tuple(str(value or "") for value in row[:9]) + tuple(int(value) for value in row[9:]) for row in found)
 
 
-def embedded(directory: Path, events, count: int) -> list[tuple]:
-    """What the embedded store makes of them."""
+def answers(ask) -> dict[str, dict]:
+    """What the results routes say of everything: caps and quantiles too, which are read from sums that no view shows."""
+    found = {}
+    for key in event_set.EXPERIMENTS:
+        parts = ["", "/days", "/health", *(f"/dimensions/{name}" for name in event_set.DIMENSIONS[key])]
+        for part in parts + ["?dimension=country&value=SE"] * ("country" in event_set.DIMENSIONS[key]):
+            answer = ask(f"{event_set.E}/experiments/{key}/results{part}")
+            found[key + part] = {name: value for name, value in answer.items() if name not in OF_THE_MOMENT}
+    return found
+
+
+def embedded(directory: Path, events, count: int) -> tuple[list[tuple], dict[str, dict]]:
+    """What the embedded store makes of them: its cells, and its answers."""
     world = World(directory, ("--store-plain-unit-ids",))
     try:
         event_set.define(lambda method, path, body: world.api(method, path, body))
@@ -56,8 +71,13 @@ def embedded(directory: Path, events, count: int) -> list[tuple]:
         eventually(
             lambda: [{name: world.results(key)[name] for name in ("experiment_id", "lag_events", "complete")} for key in event_set.EXPERIMENTS],
             lambda found: all(one["lag_events"] == 0 and one["complete"] for one in found), "everything is processed", max(60.0, count / 1_000))
-        asked = world.http("POST", f"{event_set.E}/sql", {"query": QUERY, "limit": 100_000}, world.token)
-        return rows(asked.json()["rows"])
+        found = []
+        for query in QUERIES:
+            asked = world.http("POST", f"{event_set.E}/sql", {"query": query.format(""), "limit": 100_000}, world.token).json()
+            if asked["truncated"]:
+                raise AssertionError("there are more cells than are compared")
+            found += asked["rows"]
+        return rows(found), answers(lambda path: world.api("GET", path).json())
     finally:
         world.close()
 
@@ -70,9 +90,12 @@ def settled(serve: Node, seconds: float) -> None:
 
 def clickhouse(cluster: Cluster) -> list[tuple]:
     """The cells in ClickHouse."""
-    text = cluster.servers["clickhouse"].sql(QUERY.replace("FROM aggregates", "FROM evenhand.aggregates") + " FORMAT TSV")
-    # TSV writes NULL so.
-    return rows([[None if value == "\\N" else value for value in line.split("\t")] for line in text.splitlines()])
+    found = []
+    for query in QUERIES:
+        text = cluster.servers["clickhouse"].sql(query.format("evenhand.") + " FORMAT TSV")
+        # TSV writes NULL so.
+        found += [[None if value == "\\N" else value for value in line.split("\t")] for line in text.splitlines()]
+    return rows(found)
 
 
 def compare(one: list[tuple], other: list[tuple], what: str) -> None:
@@ -88,8 +111,8 @@ def play(directory: Path, count: int, seed: int) -> dict:
     if holds["duplicates"] < 0.05 or holds["late_exposures"] < 0.05 or holds["two_variations"] < 0.01:
         raise AssertionError(f"the set is poorer than it promises: {holds}")
     (directory / "embedded").mkdir()
-    expected = embedded(directory / "embedded", original, count)
-    figures: dict = {"events": count, "set": holds, "cells": len(expected), "runs": []}
+    expected, said = embedded(directory / "embedded", original, count)
+    figures: dict = {"events": count, "set": holds, "cells": len(expected), "answers": len(said), "runs": []}
     for name, shuffle in (("in order", False), ("shuffled", True)):
         events = original if not shuffle else random.Random(seed).sample(original, len(original))
         place = directory / name.replace(" ", "-")
@@ -105,14 +128,16 @@ def play(directory: Path, count: int, seed: int) -> dict:
                 settled(serve, max(120.0, count / 500))
                 took = time.monotonic() - began
                 compare(expected, clickhouse(cluster), f"embedded against ClickHouse, {name}")
-                results = [serve.api("GET", f"{event_set.E}/experiments/{experiment}/results").json() for experiment in event_set.EXPERIMENTS]
-                units = sum(variation["units"] for one in results for variation in one["variations"])
-                counted = sum(row[7] for row in expected if row[4] == "" and row[6] == "counted")
+                answered = answers(lambda path: serve.api("GET", path).json())
+                if different := [name for name in said if answered[name] != said[name]]:
+                    raise AssertionError(f"the results routes say other things of {different}, such as\n  {said[different[0]]}\n  {answered[different[0]]}")
+                units = sum(variation["units"] for key in event_set.EXPERIMENTS for variation in answered[key]["variations"])
+                counted = sum(row[9] for row in expected if row[4] == "" and row[6] == "counted" and row[7] == "")
                 if units != counted:
                     raise AssertionError(f"the results routes count {units} units, the aggregates {counted}")
             except BaseException:
                 cluster.report()
                 raise
         figures["runs"].append({"order": name, "accepted": sent, "ingest_seconds": round(taken, 1), "seconds": round(took, 1), "events_per_second": round(sent / took)})
-        print(f"{name}: {sent} events, {len(expected)} cells identical, {took:.0f} s", flush=True)
+        print(f"{name}: {sent} events, {len(expected)} cells and {len(said)} answers identical, {took:.0f} s", flush=True)
     return figures

@@ -14,12 +14,15 @@ from typing import Iterator
 P, E = "/api/projects/default", "/api/environments/production"
 DAY = 86_400_000
 EXPERIMENTS = {"by-user": "user_id", "by-device": "device_id", "by-account": "account_id"}
+DIMENSIONS = {"by-user": ["country", "trial"], "by-device": [], "by-account": ["country"]}
 METRICS = [
     {"key": "buyers", "kind": "conversion_rate", "event": {"event_name": "purchase"}, "window_ms": 3 * DAY},
     {"key": "orders", "kind": "count", "event": {"event_name": "purchase"}},
     {"key": "revenue", "kind": "sum", "event": {"event_name": "purchase"}, "window_ms": 7 * DAY, "cap_micros": 900_000_000, "pre_period_ms": 2 * DAY},
     {"key": "revenue-eu", "kind": "sum", "event": {"event_name": "purchase", "filters": [{"property": "region", "equals": "eu"}]}},
     {"key": "items", "kind": "sum", "event": {"event_name": "purchase", "value_property": "items"}},
+    {"key": "basket", "kind": "quantile", "event": {"event_name": "purchase"}, "quantile_bp": 9_000},
+    {"key": "back", "kind": "conversion_rate", "event": {"event_name": "visit"}, "window_start_ms": DAY, "window_ms": 8 * DAY},
     {"key": "order-value", "kind": "ratio", "event": {"event_name": "purchase"}, "denominator": {"event_name": "visit", "aggregation": "count"}},
 ]
 
@@ -34,7 +37,7 @@ def define(api) -> None:
         api("POST", f"{P}/experiments", {
             "key": name, "flag": f"flag-{name}", "unit": unit,
             "variations": [{"variation": "control", "weight": 5000}, {"variation": "treatment", "weight": 5000}],
-            "metrics": [{"metric": metric["key"], "role": "secondary"} for metric in METRICS]})
+            "metrics": [{"metric": metric["key"], "role": "secondary"} for metric in METRICS], "dimensions": DIMENSIONS[name]})
         api("POST", f"{E}/experiments/{name}/start", {})
 
 
@@ -71,7 +74,8 @@ def lines(seed: int, count: int, base_ms: int) -> Iterator[str]:
             treatment = draw & 1
             if draw % 20 == 7 and rng.random() < 0.5:
                 treatment ^= 1
-            event |= {"event_name": "$exposure", "experiment_id": experiment, "variation_id": ("control", "treatment")[treatment], "reason": "SPLIT"}
+            event |= {"event_name": "$exposure", "experiment_id": experiment, "variation_id": ("control", "treatment")[treatment], "reason": "SPLIT",
+                      "properties": {"country": rng.choice(("SE", "SE", "NO", "Åland", "", 46)), "trial": rng.random() < 0.5}}
             if draw % 401 == 3:
                 event["reason"] = "OVERRIDE"
             if rng.random() < 0.35:

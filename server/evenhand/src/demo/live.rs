@@ -44,6 +44,7 @@ pub fn define(client: &Client) -> Result<(), String> {
         "traffic": 10_000, "layer": { "layer": "checkout", "slots": 600 },
         "targeting": { "op": "str_in", "attr": "device", "values": ["mobile", "desktop"] },
         "metrics": [ { "metric": "purchase-rate", "role": "primary" }, { "metric": "revenue", "role": "secondary" } ],
+        "dimensions": ["country", "device"],
         "planned_end_ms": now_ms() + 14 * 86_400_000,
     });
     define_and_start(client, &flag, &experiment)

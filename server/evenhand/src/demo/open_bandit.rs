@@ -52,6 +52,7 @@ pub fn load(client: &Client, server_key: &str) -> Result<(), String> {
             "flag": format!("recommendation-policy-{campaign}"), "unit": "impression_id",
             "variations": [ { "variation": "random", "weight": 5000 }, { "variation": "bts", "weight": 5000 } ],
             "metrics": [ { "metric": "click-rate", "role": "primary" } ],
+            "dimensions": ["position"],
             "planned_end_ms": PLANNED_END_MS,
             "analysis": { "planned_units": 20_000 },
         });
