@@ -1,6 +1,6 @@
 //! Fills a pipeline with synthetic events and prints what it sustained: events acknowledged and processed per second, lag, memory.
 //!
-//! `cargo run --release -p evenhand-pipeline --example fill -- [events=1000000] [users=200000] [rate=0] [dir=…]`
+//! `cargo run --release -p evenhand-pipeline --example fill -- [events=1000000] [users=200000] [experiments=20] [rate=0] [dir=…]`
 //! and, to try settings: `[cache_mb=128] [checkpoint_mb=128] [batch=131072]`.
 //! `rate` is events per second offered; 0: as fast as they are acknowledged. With `dir` the data stays and a next run adds to it.
 
@@ -15,11 +15,14 @@ use std::{
 
 use evenhand_pipeline::{
     ContentKind, IngestError, IngestMeta, KeyKind, MemoryBudget, Pipeline, PipelineConfig, Pseudonyms, ResultsQuery,
+    analytics::Slice,
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
+        Reading,
     },
+    results::{by_day, by_dimension, health},
 };
-use evenhand_stats::MetricKind;
+use evenhand_stats::{MetricKind, Quantile};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 /// The allocator of the `evenhand` binary, so that the figures are its figures.
@@ -28,11 +31,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH: u64 = 100;
 const SENDERS: u64 = 48;
-const EXPERIMENTS: u64 = 20;
+const COUNTRIES: u64 = 40;
 
 struct Options {
     events: u64,
     users: u64,
+    experiments: u64,
     rate: u64,
     dir: Option<PathBuf>,
     config: PipelineConfig,
@@ -42,6 +46,7 @@ fn options() -> Options {
     let mut options = Options {
         events: 1_000_000,
         users: 200_000,
+        experiments: 20,
         rate: 0,
         dir: None,
         config: PipelineConfig::new("replaced in main"),
@@ -52,12 +57,13 @@ fn options() -> Options {
         match name {
             "events" => options.events = number(),
             "users" => options.users = number(),
+            "experiments" => options.experiments = number(),
             "rate" => options.rate = number(),
             "dir" => options.dir = Some(value.into()),
             "cache_mb" => options.config.memory = MemoryBudget::new(number() << 20, 128 << 20),
             "checkpoint_mb" => options.config.checkpoint_bytes = number() << 20,
             "batch" => options.config.process_events = usize::try_from(number()).unwrap(),
-            _ => panic!("no option {name}: events, users, rate, dir, cache_mb, checkpoint_mb, batch"),
+            _ => panic!("no option {name}: events, users, experiments, rate, dir, cache_mb, checkpoint_mb, batch"),
         }
     }
     options
@@ -68,7 +74,7 @@ fn now_ms() -> i64 {
 }
 
 /// A request body of 100 events: a third exposures, two thirds conversions with a value and two properties.
-fn body(random: &mut SmallRng, users: u64) -> String {
+fn body(random: &mut SmallRng, users: u64, experiments: u64) -> String {
     use std::fmt::Write as _;
     let now = now_ms();
     let mut body = format!("{{\"sent_at\":{now},\"events\":[");
@@ -85,7 +91,8 @@ fn body(random: &mut SmallRng, users: u64) -> String {
         );
         let comma = if place == 0 { "" } else { "," };
         let _infallible = if random.random_range(0..3) == 0 {
-            let experiment = random.random_range(0..EXPERIMENTS);
+            let experiment = random.random_range(0..experiments);
+            let country = user % COUNTRIES;
             let arm = if (user ^ experiment) & 1 == 0 {
                 "control"
             } else {
@@ -93,7 +100,7 @@ fn body(random: &mut SmallRng, users: u64) -> String {
             };
             write!(
                 body,
-                r#"{comma}{{"event_id":"{id}","event_name":"$exposure","timestamp":{now},"user_id":"user-{user}","experiment_id":"experiment-{experiment}","variation_id":"{arm}","reason":"SPLIT","manifest_version":17}}"#
+                r#"{comma}{{"event_id":"{id}","event_name":"$exposure","timestamp":{now},"user_id":"user-{user}","experiment_id":"experiment-{experiment}","variation_id":"{arm}","reason":"SPLIT","manifest_version":17,"properties":{{"country":"C{country}"}}}}"#
             )
         } else {
             let name = ["purchase", "view", "search"][random.random_range(0..3)];
@@ -110,10 +117,14 @@ fn body(random: &mut SmallRng, users: u64) -> String {
     body
 }
 
-fn catalog() -> Catalog {
+fn catalog(experiments: u64) -> Catalog {
     let metric = |id: &str, kind, name: &str| CatalogMetric {
         id: id.into(),
-        reading: Default::default(),
+        reading: Reading {
+            // As the server does with a sum that names no cap.
+            cap: (kind == MetricKind::Sum).then(|| Quantile::from_millionths(999_000).unwrap()),
+            ..Reading::default()
+        },
         definition: MetricDefinition::Events(EventMetric {
             kind,
             event_name: name.into(),
@@ -123,7 +134,7 @@ fn catalog() -> Catalog {
             window_seconds: 14 * 86_400,
             cap_micros: None,
             pre_period_seconds: None,
-            bands: false,
+            bands: kind == MetricKind::Sum,
         }),
     };
     let variation = |id: &str, is_control| CatalogVariation {
@@ -132,7 +143,7 @@ fn catalog() -> Catalog {
         is_control,
         aliases: Vec::new(),
     };
-    let experiments = (0..EXPERIMENTS).map(|n| CatalogExperiment {
+    let experiments = (0..experiments).map(|n| CatalogExperiment {
         id: format!("experiment-{n}"),
         phase: 1,
         unit_type: "user_id".into(),
@@ -142,7 +153,7 @@ fn catalog() -> Catalog {
         aliases: Vec::new(),
         variations: vec![variation("control", true), variation("treatment", false)],
         epoch_weights: std::collections::BTreeMap::new(),
-        dimensions: Vec::new(),
+        dimensions: vec!["country".into()],
         metrics: vec![
             metric("bought", MetricKind::Proportion, "purchase"),
             metric("revenue", MetricKind::Sum, "purchase"),
@@ -200,7 +211,7 @@ fn main() {
         ..options.config.clone()
     };
     let pipeline = Pipeline::open(&dir, &config).unwrap();
-    pipeline.set_catalog(Arc::new(catalog())).unwrap();
+    pipeline.set_catalog(Arc::new(catalog(options.experiments))).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -209,10 +220,11 @@ fn main() {
     let sent = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     for sender in 0..SENDERS {
-        let (pipeline, sent, users, events, rate) = (
+        let (pipeline, sent, users, experiments, events, rate) = (
             pipeline.clone(),
             Arc::clone(&sent),
             options.users,
+            options.experiments,
             options.events,
             options.rate,
         );
@@ -225,7 +237,7 @@ fn main() {
                     tokio::time::sleep_until((started + Duration::from_secs_f64(before as f64 / rate as f64)).into())
                         .await;
                 }
-                let body = body(&mut random, users);
+                let body = body(&mut random, users, experiments);
                 let meta = IngestMeta {
                     received_at_ms: now_ms(),
                     content: ContentKind::Json,
@@ -247,17 +259,45 @@ fn main() {
         });
     }
     watch(&pipeline, options.events, started);
-    let asked = Instant::now();
-    let results = pipeline
-        .results("experiment-0", 1, &ResultsQuery::default())
-        .unwrap()
-        .unwrap();
-    let asked = asked.elapsed();
     println!("CPU: {}", cpu_by_thread());
+    ask(&pipeline);
+}
+
+/// How long the answers about one experiment take.
+fn ask(pipeline: &Pipeline) {
+    let query = ResultsQuery::default();
+    let asked = Instant::now();
+    let results = pipeline.results("experiment-0", 1, &query).unwrap().unwrap();
     println!(
-        "experiment-0: {} + {} units, {:?}",
-        results.variations[0].units, results.variations[1].units, asked
+        "experiment-0: {} + {} units, results {:?}",
+        results.variations[0].units,
+        results.variations[1].units,
+        asked.elapsed()
     );
+    let catalog = pipeline.catalog();
+    let (experiment, now) = (&catalog.experiments[0], now_ms());
+    let cells = |slice: &Slice| pipeline.aggregates("experiment-0", 1, slice).unwrap().unwrap();
+    let country = Slice {
+        dimension: Some("country".into()),
+        daily: false,
+    };
+    let asked = Instant::now();
+    let days = by_day(experiment, &cells(&query.slice(true)), &query, now).days.len();
+    println!("{days} days {:?}", asked.elapsed());
+    let asked = Instant::now();
+    let (whole, cut) = (cells(&Slice::default()), cells(&country));
+    let values = by_dimension(experiment, "country", &cut, &whole, &query, now)
+        .values
+        .len();
+    println!("{values} countries {:?}", asked.elapsed());
+    let asked = Instant::now();
+    let found = health(
+        experiment,
+        &cells(&Slice::default()),
+        &cells(&query.slice(true)),
+        &[("country".into(), cells(&country))],
+    );
+    println!("health {:?}: {:?}", asked.elapsed(), found.finding);
 }
 
 /// Prints a line a second until all is processed, then the rates.
