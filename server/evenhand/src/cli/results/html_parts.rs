@@ -27,9 +27,12 @@ fn bar(lift: Option<&Value>) -> Option<Bar> {
     })
 }
 
-fn furthest<'a>(bars: impl Iterator<Item = &'a Bar>) -> f64 {
-    bars.flat_map(|bar| [bar.lower.abs(), bar.upper.abs()])
-        .fold(0.0, f64::max)
+/// How far an axis reaches: as far as the widest interval, but not beyond a multiple of what is known best, or nothing could be made out of that.
+fn reach<'a>(bars: impl Iterator<Item = &'a Bar> + Clone) -> f64 {
+    const WIDEST: f64 = 3.0;
+    let ends = bars.map(|bar| bar.lower.abs().max(bar.upper.abs()));
+    let least = ends.clone().fold(f64::INFINITY, f64::min);
+    ends.fold(0.0, f64::max).min(WIDEST * least) * 1.08
 }
 
 /// How each variation's lift on a metric came to what it is.
@@ -57,9 +60,9 @@ pub fn over_days(days: &Value, metric: &str) -> Markup {
 }
 
 fn band(variation: &str, metric: &str, names: &[&str], lifts: &[(usize, Bar)]) -> Markup {
-    let reach = furthest(lifts.iter().map(|(_, bar)| bar)) * 1.08;
+    let reach = reach(lifts.iter().map(|(_, bar)| bar));
     let x = |at: usize| LEFT + WIDTH * at as f64 / (names.len().max(2) - 1) as f64;
-    let y = |value: f64| HEIGHT / 2.0 * (1.0 - value / reach);
+    let y = |value: f64| HEIGHT / 2.0 * (1.0 - (value / reach).clamp(-1.0, 1.0));
     let points = |of: &dyn Fn(&Bar) -> f64| -> Vec<String> {
         lifts
             .iter()
@@ -100,11 +103,11 @@ pub fn by_value(results: &Value, metric: &str) -> Markup {
             }
         }
     }
-    let reach = furthest(rows.iter().map(|(.., bar)| bar)) * 1.08;
+    let reach = reach(rows.iter().map(|(.., bar)| bar));
     if rows.is_empty() || reach <= 0.0 {
         return html! {};
     }
-    let x = |value: f64| LEFT + 60.0 + (WIDTH - 60.0) * (value + reach) / (2.0 * reach);
+    let x = |value: f64| LEFT + 60.0 + (WIDTH - 60.0) * ((value / reach).clamp(-1.0, 1.0) + 1.0) / 2.0;
     let height = ROW * (rows.len() as f64 + 1.0);
     html! {
         h3 { "by " (text(results, "/dimension")) }

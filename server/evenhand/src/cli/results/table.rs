@@ -57,7 +57,6 @@ pub fn page(results: &Value, sick: &Value) -> String {
     out
 }
 
-/// 95, and 97.5 where a correction makes it so.
 /// What the results are cut to.
 pub fn only(results: &Value) -> String {
     match text(results, "/cut") {
@@ -66,6 +65,7 @@ pub fn only(results: &Value) -> String {
     }
 }
 
+/// 95, and 97.5 where a correction makes it so.
 fn plain(percent: f64) -> String {
     let text = format!("{percent:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
