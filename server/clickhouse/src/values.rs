@@ -163,6 +163,7 @@ impl ClickHouse {
             "toInt32(-1)"
         };
         let cut = match &slice.dimension {
+            None if slice.daily => "''".to_owned(),
             None => format!("arrayJoin(arrayPushFront({}, ''))", beginning_with(&cut::of_bands())),
             Some(dimension) => format!("arrayJoin({})", beginning_with(&cut::text(dimension, ""))),
         };

@@ -101,7 +101,7 @@ fn figures_are_those_of_the_values_drawn_in() {
     all.sort_unstable();
     let (percentile, at) = (all[all.len() * 99 / 100 - 1], cap.at_micros.unwrap());
     assert!(
-        at > percentile && at - percentile <= percentile / 127,
+        at > percentile && at - percentile <= percentile / 31,
         "{at} for {percentile}"
     );
     assert_eq!(cap.units, all.iter().filter(|value| **value >= at).count() as u64);
@@ -129,7 +129,7 @@ fn figures_are_those_of_the_values_drawn_in() {
         own.sort_unstable();
         let exact = own[own.len() * 9 / 10 - 1] as f64 / 100.0;
         let value = arm.estimate.unwrap().value;
-        assert!((value - exact).abs() <= exact / 127.0, "{value} for {exact}");
+        assert!((value - exact).abs() <= exact / 31.0, "{value} for {exact}");
     }
     assert!(p90.arms[1].lift.unwrap().absolute.lower.is_some());
 }

@@ -1,8 +1,8 @@
 //! Values in bands: a histogram whose sums are exact, for quantiles and percentile caps of any number of units.
 //!
-//! A band is the values that agree in their sign and in the eight leading binary digits of their size, so that it is at most 1/128
-//! of its values wide (small sizes, below 256, have a band each). That is fixed once and for all: histograms of parts add up, units can be
-//! taken out again, and whoever counts comes to the same. (HdrHistogram's buckets, Gil Tene, 2012, with seven bits below the first.)
+//! A band is the values that agree in their sign and in the six leading binary digits of their size, so that it is at most 1/32
+//! of its values wide (small sizes, below 64, have a band each). That is fixed once and for all: histograms of parts add up, units can be
+//! taken out again, and whoever counts comes to the same. (HdrHistogram's buckets, Gil Tene, 2012, with five bits below the first.)
 
 use crate::Unavailable;
 use crate::arms::estimate::{ArmEstimate, in_units};
@@ -10,7 +10,7 @@ use crate::arms::moments::Moments;
 use crate::arms::quantile::{Quantile, rank_interval};
 use crate::arms::winsorise::{Cap, CapOver};
 
-const LEADING: u32 = 8;
+const LEADING: u32 = 6;
 /// Leading zeros of the largest size that has a band of its own.
 const ZEROS: u32 = u64::BITS - LEADING;
 /// Sizes below this have a band each.
@@ -138,7 +138,7 @@ impl Bands {
     }
 
     /// The value at a rank, counted from 1, in micro-units: exact where all values of its band are equal (a single unit is one case). Else
-    /// the band's units are taken as spread evenly over mean ± √3 standard deviations, as far as the band goes: within 1/128 of the value.
+    /// the band's units are taken as spread evenly over mean ± √3 standard deviations, as far as the band goes: within 1/32 of the value.
     fn at(&self, rank: u64) -> Option<f64> {
         let mut before = 0_u64;
         let found = rank.checked_sub(1)?;
@@ -182,7 +182,7 @@ impl Band {
 
 impl ArmEstimate {
     /// A quantile of one value per unit, from the arm's bands: value and variance as in [`ArmEstimate::from_sorted`], each value read
-    /// within 1/128 of what it is (exactly, where the units of a band have one value).
+    /// within 1/32 of what it is (exactly, where the units of a band have one value).
     ///
     /// # Errors
     /// [`Unavailable::NoUnits`].
@@ -204,7 +204,7 @@ impl ArmEstimate {
 
 impl Cap {
     /// As [`Cap::at_percentile`], from the arms' bands: the cap is where the band behind the percentile's begins, hence above the percentile by
-    /// at most 1/128. None of the values of other bands than those from there on is changed, so sums of capped values are exact.
+    /// at most 1/32. None of the values of other bands than those from there on is changed, so sums of capped values are exact.
     ///
     /// # Errors
     /// [`Unavailable::NoUnits`] when no unit counts.

@@ -122,12 +122,12 @@ impl Changes {
         self.0.entry(key).or_default().add_unit(sign, value, pair);
     }
 
-    /// What changes, day by day and over all days, in order of the keys. Nothing in it is zero.
+    /// What changes, day by day and over all days (bands: over all days only), in order of the keys. Nothing in it is zero.
     #[must_use]
     pub fn cells(self) -> BTreeMap<CellKey, Sums> {
         let mut cells = self.0;
         let mut whole: BTreeMap<CellKey, Sums> = BTreeMap::new();
-        for (key, sums) in &cells {
+        for (key, sums) in cells.iter().filter(|(key, _)| key.day != ALL_DAYS) {
             let all_days = CellKey {
                 day: ALL_DAYS,
                 ..key.clone()

@@ -9,7 +9,7 @@ use evenhand_stats::MetricKind;
 
 use super::{
     UnitEvent,
-    aggregate::{CellKey, Standing, day_of},
+    aggregate::{ALL_DAYS, CellKey, Standing, day_of},
     compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
     cut::{Cut, cuts},
 };
@@ -58,7 +58,11 @@ pub fn contributions(
             variation,
             key_kind: seen.key_kind,
             standing,
-            day: day_of(seen.t0),
+            // Bands of each day would be most of all cells.
+            day: match cut {
+                Cut::Band(_) => ALL_DAYS,
+                Cut::All | Cut::Value(_) => day_of(seen.t0),
+            },
             cut,
         };
         let properties = events.get(seen.place).and_then(|e| e.borrow().properties.as_deref());

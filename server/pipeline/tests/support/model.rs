@@ -174,7 +174,7 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
             let mut places = places.clone();
             if matches!(&metric.definition, MetricDefinition::Events(events) if events.bands) {
                 let band = format!("$band={}", band_start(x));
-                places.extend([(None, band.clone()), (Some(day), band)]);
+                places.push((None, band));
             }
             for place in &places {
                 let row = table.entry((key(&metric.id), place.clone())).or_default();
@@ -189,10 +189,10 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
     }
 }
 
-/// The leading eight binary digits, the others zero.
+/// The leading six binary digits, the others zero.
 fn band_start(value: i128) -> i128 {
     let digits = format!("{:b}", value.unsigned_abs());
-    let kept = digits.len().min(8);
+    let kept = digits.len().min(6);
     let text = format!("{}{}", &digits[..kept], "0".repeat(digits.len() - kept));
     let size = i128::from_str_radix(&text, 2).unwrap();
     if value < 0 { -size } else { size }

@@ -162,8 +162,8 @@ mod tests {
         of_metric.key =
             br#"{"environment":"production","experiment":"e","phase":1,"epoch":3,"metric":"m","unit":"u"}"#.to_vec();
         of_metric.value = Some(value("null").into_bytes());
-        // 300 has nine binary digits: the last is cut off.
-        assert_eq!(super::row("t", &of_metric).unwrap().cuts, ["$band=300"]);
+        // 300 is 100101100 in binary: the last three digits are cut off.
+        assert_eq!(super::row("t", &of_metric).unwrap().cuts, ["$band=296"]);
         assert!(super::row("t", &record(Some(&value(r#""[]""#)))).is_err());
     }
 
