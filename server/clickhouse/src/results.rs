@@ -89,6 +89,7 @@ impl ClickHouseResults {
                 place(&mut all, at.metric).push(named(&at, sums)?);
             }
         }
+        all.metrics.values_mut().for_each(TargetAggregates::order);
         Ok(Some(all))
     }
 
@@ -119,6 +120,7 @@ impl ClickHouseResults {
                 }
             }
         }
+        all.metrics.values_mut().for_each(TargetAggregates::order);
         all.assignment.complete = true;
         // (A cut that no unit has says nothing of what is on its way.)
         let counted = all

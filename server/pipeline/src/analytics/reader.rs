@@ -56,6 +56,20 @@ impl TargetAggregates {
             Cut::All | Cut::Value(_) => self.cells.push(cell),
         }
     }
+
+    /// Puts bands into one order, whatever engine they come from.
+    pub fn order(&mut self) {
+        let place = |cell: &NamedCell| {
+            (
+                cell.epoch,
+                cell.variation.clone(),
+                cell.key_kind,
+                cell.standing,
+                cell.cut.clone(),
+            )
+        };
+        self.bands.sort_by_cached_key(place);
+    }
 }
 
 /// All aggregates of one phase of an experiment, from one moment.
@@ -125,6 +139,9 @@ impl AggregateReader {
                     sums: cells::sums(row, 9).doing(DOING)?,
                 });
             }
+        }
+        for target in found.iter_mut().flat_map(|all| all.metrics.values_mut()) {
+            target.order();
         }
         Ok(found)
     }
