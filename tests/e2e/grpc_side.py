@@ -21,6 +21,7 @@ from world import E, P, World, event, now_ms
 
 SERVER = {"options": ("--grpc-listen", "127.0.0.1:0")}
 CONTEXTS = 2_000
+DIMENSIONS = {"text": ["premium", "country", "age"], "shape": ["plan"]}
 EDGE = 2**53 - 1
 
 
@@ -49,7 +50,8 @@ def define(world: World) -> None:
     world.flag("hidden")
     world.api("POST", f"{P}/holdouts", {"key": "held-back", "unit": "user_id", "share": 1000})
     for key in ("text", *values):
-        world.experiment(f"{key}-test", key, targeting={"op": "num_gte", "attr": "age", "value": 18} if key == "ratio" else None, traffic=8000, holdouts=["held-back"] if key in ("shape", "switch") else [])
+        world.experiment(f"{key}-test", key, targeting={"op": "num_gte", "attr": "age", "value": 18} if key == "ratio" else None, traffic=8000, holdouts=["held-back"] if key in ("shape", "switch") else [],
+                         dimensions=DIMENSIONS.get(key, []))
         world.act(f"{key}-test", "start")
     world.flag("by-device")
     weights = [{"variation": "control", "weight": 5000}, {"variation": "treatment", "weight": 5000}]
@@ -77,14 +79,27 @@ def contexts() -> list[dict]:
             context["device_id"] = f"device-{number}"
         if draw.random() < 0.7:
             context["age"] = draw.choice([17, 18, 18.5, -1])
+        context |= {name: value for name, value in (("country", draw.choice(["NZ", "", "é" * 64, "é" * 65, 5])), ("premium", draw.random() < 0.5), ("plan", draw.choice(["a", ["a"]]))) if draw.random() < 0.6}
         odd.append(context)
     return odd
+
+
+def what_exposures_carry(world: World, context: dict, decisions: dict) -> set[str]:
+    """Of the context's attributes that an experiment names: texts of at most 64 characters and booleans, and nothing else."""
+    carried = set()
+    for flag, decision in decisions.items():
+        fit = {name: value for name, value in context.items() if name in DIMENSIONS.get(flag, ()) and (isinstance(value, bool) or (isinstance(value, str) and len(value) <= 64))}
+        for seen in [decision.get("exposure"), *decision.get("holdout_exposures", [])]:
+            if seen is not None:
+                world.equal(seen.get("properties", {}), fit, f"what an exposure of {flag} carries of {str(context)[:80]}")
+                carried |= fit.keys()
+    return carried
 
 
 def same_answers(world: World, calls: Calls) -> None:
     """Every flag for every context, by both, with both kinds of keys."""
     asked, batch = contexts(), calls.type("BatchGetRequest")
-    reasons = set()
+    reasons, carried = set(), set()
     for kind in ("server", "client"):
         key = world.keys[kind]
         for at in range(0, len(asked), 200):
@@ -102,8 +117,11 @@ def same_answers(world: World, calls: Calls) -> None:
                 if warnings != http.get("warnings", []) or answer.manifest_version != http["manifest_version"]:
                     world.equal((warnings, answer.manifest_version), (http.get("warnings", []), http["manifest_version"]), f"{kind}: the same warnings for {str(context)[:80]}")
                 reasons |= {decision["reason"] for decision in decisions.values()}
+                if kind == "server":
+                    carried |= what_exposures_carry(world, context, decisions)
         world.checks += len(asked)
     world.check({"SPLIT", "DEFAULT", "NO_UNIT", "HOLDOUT"} <= reasons, "the contexts reach every kind of rule", reasons)
+    world.equal(carried, {"country", "premium", "plan"}, "exposures carry the dimensions of their experiments")
 
     get = calls.type("GetRequest")
     for number in range(200):
