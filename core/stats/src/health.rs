@@ -3,5 +3,6 @@
 pub mod balance;
 pub mod culprits;
 pub mod exposure;
+pub mod loss;
 pub mod sample_ratio;
 pub mod sequential_sample_ratio;

@@ -78,6 +78,7 @@ pub use effects::welch::{EffectInterval, compare};
 pub use health::balance::{Balance, PRE_PERIOD_P_THRESHOLD, PrePeriod, PrePeriodBalance, pre_period_balance};
 pub use health::culprits::{SrmSlice, Suspect, suspects};
 pub use health::exposure::{MultipleExposure, Verdict, multiple_exposure};
+pub use health::loss::{EXPOSURE_LOSS_MIN_UNITS, ExposureLoss, exposure_loss};
 pub use health::sample_ratio::{SRM_MIN_EXPECTED, SRM_P_THRESHOLD, Srm, SrmArm, sample_ratio, sample_ratio_by_epoch};
 pub use health::sequential_sample_ratio::{
     SEQUENTIAL_SRM_P_THRESHOLD, SRM_CONCENTRATIONS, SequentialSrm, SrmWatch, sequential_sample_ratio,

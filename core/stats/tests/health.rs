@@ -7,7 +7,7 @@ mod table;
 use draws::Draws;
 use evenhand_stats::{
     ArmEstimate, Moments, PrePeriod, SEQUENTIAL_SRM_P_THRESHOLD, SequentialSrm, Srm, SrmArm, SrmSlice, SrmWatch,
-    Unavailable, Verdict, multiple_exposure, pre_period_balance, sample_ratio, sequential_sample_ratio,
+    Unavailable, Verdict, exposure_loss, multiple_exposure, pre_period_balance, sample_ratio, sequential_sample_ratio,
     sequential_sample_ratio_with, suspects,
 };
 use proptest::prelude::*;
@@ -317,6 +317,34 @@ fn multiple_exposures() {
     assert_eq!(verdict(1_000, 100), Verdict::Failure);
     assert_eq!(multiple_exposure(1_000, 25).unwrap().share, 0.025);
     assert_eq!(multiple_exposure(3, 4), Err(Unavailable::Inconsistent));
+}
+
+/// Tails as exact fractions: the sum of comb(n, i)·2^i·98^(n − i)/100^n from the number lost on.
+#[test]
+fn exposures_lost() {
+    for (decided, lost, tail, verdict) in [
+        (100, 0, 1.0, Verdict::Healthy),
+        (100, 6, 0.015_483_640_641_779_374, Verdict::Healthy),
+        (100, 7, 0.004_062_054_080_100_841, Verdict::Warning),
+        (100, 20, 1.210_075_200_110_111_2e-14, Verdict::Failure),
+        (1_250, 37, 0.013_689_874_947_939_594, Verdict::Healthy),
+        (1_250, 38, 0.008_577_820_358_756_006, Verdict::Warning),
+        (1_250, 249, 0.0, Verdict::Warning),
+        (1_250, 250, 0.0, Verdict::Failure),
+        (4_096, 103, 0.012_921_722_872_202_243, Verdict::Healthy),
+        (4_096, 104, 0.009_849_539_788_333_904, Verdict::Warning),
+    ] {
+        let judged = exposure_loss(decided, decided - lost).unwrap();
+        assert_eq!(judged.verdict, verdict, "{lost} of {decided}");
+        assert!(
+            (judged.p_value - tail).abs() <= tail * 1e-11 + 1e-40,
+            "{lost} of {decided}: {}",
+            judged.p_value
+        );
+    }
+    assert_eq!(exposure_loss(99, 0), Err(Unavailable::TooFewUnits));
+    assert_eq!(exposure_loss(100, 101), Err(Unavailable::Inconsistent));
+    assert_eq!(exposure_loss(200, 0).unwrap().share, 1.0);
 }
 
 /// scipy.stats.ttest_ind_from_stats of 5,000 units with 500 conversions against 5,000 with 560, and with 650.

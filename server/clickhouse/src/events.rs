@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Units of one question: their keys as text stay well below the 256 KiB that ClickHouse reads as one query.
-const UNITS_AT_ONCE: usize = 2_000;
+pub(crate) const UNITS_AT_ONCE: usize = 2_000;
 /// ClickHouse refuses a block with rows of more than 100 partitions; history that is imported may have them.
 const MONTHS_AT_ONCE: usize = 90;
 /// The shortest month, in milliseconds: spans of this length touch at most two.

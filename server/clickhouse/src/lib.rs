@@ -7,6 +7,7 @@
 //! cells       aggregates and markers, written together
 //! values      units' values that a Flink job has computed, and their sums
 //! results     cells, or sums of values → PhaseAggregates, for `evenhand_pipeline::results::summarise`
+//! exposed     which units an exposure was received of
 //! erase       one unit leaves
 //! ```
 //!
@@ -17,6 +18,7 @@ mod check;
 mod erase;
 mod error;
 mod events;
+mod exposed;
 mod results;
 mod rows;
 mod schema;

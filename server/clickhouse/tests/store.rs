@@ -178,6 +178,7 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
     );
     assert_eq!((history[1].value, history[1].time), (Some(12_500_000), T0 + 1_234));
     assert!(history_of(store, "elsewhere", &[u1]).await.is_empty());
+    exposed_units(store).await;
     // Many units at once, most of which are unknown.
     let mut many: Vec<UnitKey> = (0..5_000)
         .map(|n| UnitKey::of("user_id", &format!("nobody-{n}")))
@@ -234,6 +235,60 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
     )
     .await;
     assert_eq!(first, [format!("{T0} blue 1")], "inserted three times, seen once");
+}
+
+/// Of 5,000 decided units those with an exposure of this experiment and phase, under the real id or one that clients know.
+async fn exposed_units(store: &ClickHouse) {
+    let exposure = |n: u32, user: &str, id: &str, more: &str| {
+        let rest = format!(r#""event_name":"$exposure","experiment_id":"{id}","variation_id":"blue"{more}"#);
+        rows(&event(10_000 + n, user, "shared", &rest), T0, 1_000 + u64::from(n))
+    };
+    let mut all: Vec<UnitEventRow> = (0..3_000)
+        .flat_map(|n| {
+            let id = if n % 2 == 0 { "asked" } else { "opaque-asked" };
+            exposure(n, &format!("asked-{n}"), id, "")
+        })
+        .collect();
+    // Twice; of another phase, another experiment, another environment.
+    all.extend(exposure(3_000, "asked-0", "asked", ""));
+    all.extend(exposure(3_001, "asked-3001", "asked", r#","phase":2"#));
+    all.extend(exposure(3_002, "asked-3002", "other", ""));
+    let elsewhere = exposure(3_003, "asked-3003", "asked", "");
+    all.extend(elsewhere.into_iter().map(|row| UnitEventRow {
+        environment: "elsewhere".into(),
+        ..row
+    }));
+    store.insert_events(&all).await.unwrap();
+    let decided: Vec<UnitKey> = (0..5_000)
+        .map(|n| UnitKey::of("user_id", &format!("asked-{n}")))
+        .collect();
+    let asked = |phase| CatalogExperiment {
+        aliases: vec!["opaque-asked".into()],
+        phase,
+        ..experiment("asked", Vec::new())
+    };
+    let of = async |environment, phase| store.exposed(environment, &asked(phase), &decided).await.unwrap();
+    assert_eq!(of("production", 1).await, 3_000);
+    assert_eq!((of("production", 2).await, of("elsewhere", 1).await), (1, 1));
+    let others = [UnitKey::of("device_id", "shared")];
+    assert_eq!(store.exposed("production", &asked(1), &others).await.unwrap(), 0);
+    assert_eq!(store.exposed("production", &asked(1), &[]).await.unwrap(), 0);
+}
+
+fn experiment(id: &str, metrics: Vec<CatalogMetric>) -> CatalogExperiment {
+    CatalogExperiment {
+        id: id.into(),
+        phase: 1,
+        unit_type: "user_id".into(),
+        start_ms: None,
+        planned_end_ms: None,
+        analysis: Default::default(),
+        aliases: Vec::new(),
+        variations: Vec::new(),
+        epoch_weights: Default::default(),
+        dimensions: Vec::new(),
+        metrics,
+    }
 }
 
 async fn cells(store: &ClickHouse) {
@@ -431,19 +486,7 @@ async fn unit_values_add_up_to_aggregates() {
             bands: false,
         }),
     };
-    let experiment = CatalogExperiment {
-        id: "exp".into(),
-        phase: 1,
-        unit_type: "user_id".into(),
-        start_ms: None,
-        planned_end_ms: None,
-        analysis: Default::default(),
-        aliases: Vec::new(),
-        variations: Vec::new(),
-        epoch_weights: Default::default(),
-        dimensions: Vec::new(),
-        metrics: vec![orders],
-    };
+    let experiment = experiment("exp", vec![orders]);
     let results = ClickHouseResults::new(store.clone(), "production");
     assert_eq!(
         results.phase(&experiment, &Slice::default()).await.unwrap(),
@@ -511,6 +554,8 @@ async fn unit_values_add_up_to_aggregates() {
             "production exp b other server counted 1 1 1"
         ]
     );
+    let decided = ["u1", "u2", "u3", "u4", "u5"].map(|id| UnitKey::of("user_id", id));
+    assert_eq!(store.exposed("production", &experiment, &decided).await.unwrap(), 3);
     let partitions = store.loaded_partitions().await.unwrap();
     assert_eq!(
         (partitions.len(), partitions[0].partition, partitions[0].position),

@@ -20,7 +20,7 @@ use evenhand_pipeline::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
         Reading,
     },
-    results::{by_day, by_dimension, health},
+    results::{arrival::Arrival, by_day, by_dimension, health},
 };
 use evenhand_stats::{MetricKind, Quantile};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -296,6 +296,7 @@ fn ask(pipeline: &Pipeline) {
         &cells(&Slice::default()),
         &cells(&query.slice(true)),
         &[("country".into(), cells(&country))],
+        Arrival::default(),
     );
     println!("health {:?}: {:?}", asked.elapsed(), found.finding);
 }

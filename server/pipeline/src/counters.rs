@@ -7,11 +7,15 @@ use std::{
 
 use evenhand_core::event::EventErrorCode;
 
+use crate::delays::{DelayCounters, Delays};
+
 /// Shared counters; read them with [`crate::Pipeline::gauges`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub accepted: AtomicU64,
     rejected: [AtomicU64; EventErrorCode::ALL.len()],
+    pub exposure_delays: DelayCounters,
+    pub other_delays: DelayCounters,
     pub overloaded: AtomicU64,
     pub storage_refused: AtomicU64,
     pub duplicates: AtomicU64,
@@ -63,6 +67,8 @@ impl Counters {
         Gauges {
             accepted: self.accepted.load(Relaxed),
             rejected: rejected.collect(),
+            exposure_delays: self.exposure_delays.snapshot(),
+            other_delays: self.other_delays.snapshot(),
             overloaded: self.overloaded.load(Relaxed),
             storage_refused: self.storage_refused.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
@@ -90,6 +96,10 @@ pub struct Gauges {
     pub accepted: u64,
     /// Events refused, by code.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// How late the acknowledged exposures were, imports left out.
+    pub exposure_delays: Delays,
+    /// The same of all other events.
+    pub other_delays: Delays,
     /// Events refused because the queue was full or processing too far behind.
     pub overloaded: u64,
     /// Events refused because the log could not be written.

@@ -19,6 +19,8 @@ pub use pseudonym::Pseudonymiser;
 
 use crate::{
     counters::{Counters, Gauges},
+    decided::DecidedUnits,
+    delays::Delays,
     log::{EventSink, NewBatch, record},
     process::now_ms,
     trace,
@@ -157,6 +159,8 @@ pub struct Ingestion {
     sink: Arc<dyn EventSink>,
     pseudonyms: Pseudonymiser,
     counters: Arc<Counters>,
+    decided: Arc<DecidedUnits>,
+    since_ms: i64,
 }
 
 impl Ingestion {
@@ -171,9 +175,23 @@ impl Ingestion {
     pub(crate) fn counted(sink: Arc<dyn EventSink>, pseudonyms: Pseudonymiser, counters: Arc<Counters>) -> Self {
         Self {
             sink,
+            decided: Arc::new(DecidedUnits::new(pseudonyms.clone())),
             pseudonyms,
             counters,
+            since_ms: now_ms(),
         }
+    }
+
+    /// The units that this process decides for, of whom it should hear.
+    #[must_use]
+    pub fn decided(&self) -> &DecidedUnits {
+        &self.decided
+    }
+
+    /// Since when it counts.
+    #[must_use]
+    pub fn since_ms(&self) -> i64 {
+        self.since_ms
     }
 
     /// What it replaces unit ids with; erasing a unit asks for the same.
@@ -200,13 +218,18 @@ impl Ingestion {
         }
         let envelope = envelope::open(body, meta.content)?;
         let mut outcome = IngestOutcome::default();
+        let (mut exposures, mut others) = (Delays::default(), Delays::default());
         let mut records = Vec::with_capacity(body.len() + body.len() / 4);
         for (index, raw) in envelope.events.iter().enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
             match self.prepare(raw, envelope.sent_at_ms, &meta, &mut records) {
-                Ok(()) => outcome.accepted += 1,
+                Ok(taken) => {
+                    outcome.accepted += 1;
+                    let delays = if taken.is_exposure { &mut exposures } else { &mut others };
+                    delays.count(meta.received_at_ms.saturating_sub(taken.effective_ms));
+                }
                 Err(error) => {
                     self.counters.reject(error.code);
                     outcome.rejected.push(Rejected {
@@ -220,6 +243,7 @@ impl Ingestion {
         if outcome.accepted == 0 {
             return Ok(outcome);
         }
+        let import = meta.import;
         let batch = NewBatch {
             received_at_ms: meta.received_at_ms,
             key_id: meta.key_id,
@@ -235,6 +259,10 @@ impl Ingestion {
             return Err(error);
         }
         self.counters.accepted.fetch_add(outcome.accepted as u64, Relaxed);
+        if !import {
+            self.counters.exposure_delays.add(&exposures);
+            self.counters.other_delays.add(&others);
+        }
         Ok(outcome)
     }
 
@@ -254,7 +282,7 @@ impl Ingestion {
         sent_at_ms: Option<i64>,
         meta: &IngestMeta,
         records: &mut Vec<u8>,
-    ) -> Result<(), EventError> {
+    ) -> Result<Taken, EventError> {
         let mut event = Event::parse(raw)?;
         let effective_ms = effective_time_ms(event.timestamp_ms, sent_at_ms, meta.received_at_ms);
         if !meta.import {
@@ -268,8 +296,18 @@ impl Ingestion {
             event.sdk = meta.sdk.clone().filter(|sdk| (1..=MAX_NAME_BYTES).contains(&sdk.len()));
         }
         record::write(records, effective_ms, &event.canonical_bytes()?)
-            .map_err(|message| EventError::new(EventErrorCode::EventTooLarge, "", message))
+            .map_err(|message| EventError::new(EventErrorCode::EventTooLarge, "", message))?;
+        Ok(Taken {
+            is_exposure: event.is_exposure(),
+            effective_ms,
+        })
     }
+}
+
+/// What is counted of an event beside its record.
+struct Taken {
+    is_exposure: bool,
+    effective_ms: i64,
 }
 
 /// The id of an event that was refused for something else, so that the sender can find it again.

@@ -12,6 +12,8 @@ pub mod analytics;
 pub mod catalog;
 mod config;
 mod counters;
+pub mod decided;
+pub mod delays;
 mod erase;
 mod error;
 mod export;
@@ -149,6 +151,12 @@ impl Pipeline {
     /// Nothing of the request was taken; see [`IngestError`].
     pub async fn ingest(&self, body: &[u8], meta: IngestMeta) -> Result<IngestOutcome, IngestError> {
         self.inner.ingest.ingest(body, meta).await
+    }
+
+    /// The stage that takes events.
+    #[must_use]
+    pub fn ingestion(&self) -> &Ingestion {
+        &self.inner.ingest
     }
 
     /// Uses this catalog from now on. Returns at once; what is new in it is rebuilt in the background.

@@ -1,5 +1,6 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
+pub mod arrival;
 mod banded;
 mod bayesian;
 mod days;
@@ -38,7 +39,7 @@ use crate::{
     analytics::{AggregateSource, NamedCell, PhaseAggregates, PhaseFuture, Slice},
     catalog::{Catalog, CatalogExperiment, CatalogMetric, Correction, Method, Role},
     ingest::KeyKind,
-    process::{aggregate::Standing, cut, now_ms},
+    process::{UnitKey, aggregate::Standing, cut, now_ms},
 };
 
 /// The units of which the counting exposure said this.
@@ -200,6 +201,14 @@ impl Pipeline {
         slice: &Slice,
     ) -> Result<Option<PhaseAggregates>, StoreError> {
         self.inner.reader.phase(experiment_id, phase, slice)
+    }
+
+    /// How many of these units have an exposure of the experiment in the phase, in any variation.
+    ///
+    /// # Errors
+    /// The analytics store can't be read.
+    pub fn exposed(&self, experiment_id: &str, phase: u32, units: &[UnitKey]) -> Result<u64, StoreError> {
+        self.inner.reader.exposed(experiment_id, phase, units)
     }
 }
 

@@ -8,7 +8,7 @@ use evenhand_pipeline::{
     Cut, ExperimentResults, KeyKind, Pipeline, ResultsQuery,
     analytics::Slice,
     catalog::{CatalogExperiment, MetricDefinition},
-    results::{Finding, by_day, by_dimension, health},
+    results::{Finding, arrival::Arrival, by_day, by_dimension, health},
 };
 use evenhand_stats::MetricKind;
 use support::NOW;
@@ -145,7 +145,13 @@ fn values_of_a_dimension_and_what_is_wrong_with_them() {
     assert_eq!(found.units_without_value, 100);
     assert!((found.confidence - 0.975).abs() < 1e-12, "two values share α");
 
-    let health = health(experiment, &whole, &cells(None, true), &[("country".into(), cut)]);
+    let health = health(
+        experiment,
+        &whole,
+        &cells(None, true),
+        &[("country".into(), cut)],
+        Arrival::default(),
+    );
     let ratio = &health.sample_ratio;
     // NOW is a midnight: the second day begins two days before.
     assert_eq!(

@@ -37,6 +37,8 @@ pub struct Config {
     pub head_timeout_s: NonZeroU32,
     /// Where overridden links may lead: origins such as `https://shop.example`. A path on the same origin is always allowed.
     pub override_redirect_origins: Vec<String>,
+    /// Seconds from a decision of this node to the latest moment that its exposure is expected; only older decisions can be found to lack one.
+    pub exposures_due_s: NonZeroU32,
     /// Where definitions, audit and keys are kept.
     pub definitions: Definitions,
     /// Where nodes find manifests of other nodes.
@@ -67,6 +69,7 @@ impl Default for Config {
             max_connections: const { NonZeroU32::new(10_000).unwrap() },
             head_timeout_s: const { NonZeroU32::new(75).unwrap() },
             override_redirect_origins: Vec::new(),
+            exposures_due_s: const { NonZeroU32::new(600).unwrap() },
             definitions: Definitions::default(),
             cache: Cache::default(),
             events: Events::default(),

@@ -181,7 +181,7 @@ impl<'a> Asking<'a> {
         }
         let published = self.published.as_deref();
         let slots = published.map_or_else(Slots::default, |p| Slots::of(&p.snapshot, &parsed.context));
-        let answers = Answers::new(published, &self.names, &slots, now_ms(), flags);
+        let answers = Answers::new(published, &self.names, &slots, now_ms(), flags).noted_by(&self.app.platform);
         self.app.metrics.decisions.inc_by(answers.count() as u64);
         let mut decisions: Vec<Decision> = Vec::with_capacity(answers.count());
         telemetry::evaluation(answers.count()).in_scope(|| {

@@ -151,7 +151,8 @@ fn answer(
     let slots = published
         .as_deref()
         .map_or_else(Slots::default, |p| Slots::of(&p.snapshot, &parsed.context));
-    let assignments = Answers::new(published.as_deref(), &names, &slots, now_ms(), flags.as_deref());
+    let assignments =
+        Answers::new(published.as_deref(), &names, &slots, now_ms(), flags.as_deref()).noted_by(&app.platform);
     app.metrics.decisions.inc_by(assignments.count() as u64);
     // They are made while they are written.
     let _evaluating = telemetry::evaluation(assignments.count()).entered();

@@ -1,10 +1,13 @@
 //! Results by day and by dimension, and the health of the data. Under `/api`, with the admin token.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use evenhand_pipeline::ResultsQuery;
 use evenhand_pipeline::analytics::{PhaseAggregates, Slice};
 use evenhand_pipeline::catalog::CatalogExperiment;
+use evenhand_pipeline::results::arrival::{Arrival, late_events};
 use evenhand_pipeline::results::{DailyResults, DimensionResults, HealthResults, by_day, by_dimension, health};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -97,7 +100,8 @@ async fn dimension(
     Ok(Json(results))
 }
 
-/// Are the data sound? The sample ratio watched day by day with what may have upset it, units in two variations, values before the exposure.
+/// Are the data sound? The sample ratio watched day by day with what may have upset it, units in two variations, values before the exposure;
+/// and as this node sees it since it started, whether exposures come of the units it decided, and whether events come in time.
 #[utoipa::path(get, path = "/api/environments/{environment}/experiments/{experiment}/results/health", tag = "results",
     params(("environment" = String, Path), ("experiment" = String, Path, description = "Key of the experiment or holdout"), ("phase" = Option<u32>, Query, description = "The phase; the newest when not given")),
     responses((status = 200, description = "One finding a check, and the worst of them", body = HealthResults), (status = 404, description = "No such experiment, or it was never started")))]
@@ -128,9 +132,16 @@ async fn checks(
         .into_iter()
         .zip(found.split_off(found.len().min(2)))
         .collect();
+    let due = Duration::from_secs(app.config.exposures_due_s.get().into());
+    let ingestion = stream.ingestion();
+    let gauges = ingestion.gauges();
+    let arrival = Arrival {
+        exposure_loss: stream.exposure_loss(&experiment, due).await.map_err(not_done)?,
+        late_events: late_events(ingestion.since_ms(), &gauges.exposure_delays, &gauges.other_delays),
+    };
     let results = worked_out(move |_| {
         let [whole, daily] = &found[..] else { return None };
-        Some(health(&experiment, whole, daily, &cuts))
+        Some(health(&experiment, whole, daily, &cuts, arrival))
     })
     .await?
     .ok_or_else(|| HttpError::internal("a slice is missing"))?;

@@ -93,6 +93,7 @@ fn write_one<'a>(
     if let Some((_, fragment)) = fragments.iter().find(|(k, _)| *k == key) {
         return fill(fragment, flag, packed, answers, out);
     }
+    answers.note(flag, packed);
     let Some(assignment) = answers.read(flag, listed, packed) else {
         return Ok(());
     };
@@ -164,7 +165,9 @@ fn fill(
     }
     if let Some((at, unit)) = &fragment.id_at {
         out.extend_from_slice(fragment.text.get(from..*at).unwrap_or_default());
-        answers.write_id(unit, out);
+        if answers.write_id(unit, out) {
+            answers.note_sampled(flag, packed);
+        }
         from = *at;
     }
     if let Some(at) = fragment.carried_at {

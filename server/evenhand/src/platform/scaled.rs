@@ -171,12 +171,22 @@ impl Stream {
         let found = self.aggregates(experiment, &query.slice(false)).await?;
         let aggregates = query.of_cut(found.unwrap_or_default());
         let mut results = summarise(experiment, &aggregates, query, query.now_ms.unwrap_or_else(now_ms));
-        let lag = self.streams.lag_of_results().await?;
-        let behind = tokio::task::spawn_blocking(move || lag.look())
-            .await
-            .map_err(|e| e.to_string())??;
-        (results.lag_events, results.lag_seconds) = behind;
+        (results.lag_events, results.lag_seconds) = self.behind().await?;
         Ok(Some(results))
+    }
+
+    /// Events that are not in the results, and how many seconds the oldest has waited.
+    pub async fn behind(&self) -> Result<(u64, f64), String> {
+        let lag = self.streams.lag_of_results().await?;
+        tokio::task::spawn_blocking(move || lag.look())
+            .await
+            .map_err(|e| e.to_string())?
+    }
+
+    /// How many of these units have an exposure of the phase.
+    pub async fn exposed(&self, experiment: &CatalogExperiment, units: &[UnitKey]) -> Result<u64, String> {
+        let found = self.streams.store.exposed(&self.environment, experiment, units).await;
+        found.map_err(|e| e.to_string())
     }
 
     /// The cells of a slice of a phase; none when there are none yet.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use evenhand_kafka::SinkStatus;
 use evenhand_pipeline::Gauges;
+use evenhand_pipeline::delays::DELAY_BOUNDS_SECONDS;
 
 type Series = (&'static str, &'static str, &'static str, fn(&Gauges) -> f64);
 
@@ -190,6 +191,7 @@ fn written(all: &[(String, Gauges)], only: impl Fn(&str) -> bool) -> String {
             );
         }
     }
+    write_delays(&mut text, all);
     let _ = writeln!(
         text,
         "# HELP evenhand_events_rejected Events refused, by code\n# TYPE evenhand_events_rejected counter"
@@ -203,4 +205,26 @@ fn written(all: &[(String, Gauges)], only: impl Fn(&str) -> bool) -> String {
         }
     }
     text
+}
+
+fn write_delays(text: &mut String, all: &[(String, Gauges)]) {
+    let name = "evenhand_events_delay_seconds";
+    let _ = writeln!(
+        text,
+        "# HELP {name} Seconds from an event's effective time to its receipt; imports left out\n# TYPE {name} histogram"
+    );
+    for (environment, gauges) in all {
+        for (kind, delays) in [("exposure", &gauges.exposure_delays), ("other", &gauges.other_delays)] {
+            let labels = format!("environment=\"{environment}\",kind=\"{kind}\"");
+            for (bound, over) in DELAY_BOUNDS_SECONDS.iter().zip(delays.over) {
+                let within = delays.accepted.saturating_sub(over);
+                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}.0\"}} {within}");
+            }
+            let (count, sum) = (delays.accepted, delays.sum_ms as f64 / 1_000.0);
+            let _ = writeln!(
+                text,
+                "{name}_bucket{{{labels},le=\"+Inf\"}} {count}\n{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}"
+            );
+        }
+    }
 }

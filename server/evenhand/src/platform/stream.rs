@@ -1,12 +1,15 @@
 //! The events of one environment, wherever they go: taken in, made into results, erased.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenhand_pipeline::analytics::{PhaseAggregates, Slice};
 use evenhand_pipeline::catalog::{Catalog, CatalogExperiment};
-use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcome, Pipeline, ResultsQuery};
+use evenhand_pipeline::process::UnitKey;
+use evenhand_pipeline::results::arrival::{ExposureLossHealth, SampledUnits, lost_exposures};
+use evenhand_pipeline::{ExperimentResults, IngestError, IngestMeta, IngestOutcome, Ingestion, Pipeline, ResultsQuery};
 
-use super::scaled;
+use super::{now_ms, scaled};
 
 /// Why something was not done.
 pub enum StreamError {
@@ -99,8 +102,54 @@ impl Stream {
         Ok(Some((found, all)))
     }
 
+    /// The stage that takes events.
+    pub fn ingestion(&self) -> &Ingestion {
+        match self {
+            Self::Embedded(pipeline) => pipeline.ingestion(),
+            Self::Scaled(stream) => &stream.ingestion,
+        }
+    }
+
+    /// Of the sampled units that this node decided in a phase, at least `due` before now and before what processing has come to: which have
+    /// an exposure?
+    pub async fn exposure_loss(
+        &self,
+        experiment: &CatalogExperiment,
+        due: Duration,
+    ) -> Result<ExposureLossHealth, StreamError> {
+        let behind_s = match self {
+            Self::Embedded(pipeline) => pipeline.gauges().lag_seconds,
+            Self::Scaled(stream) => stream.behind().await.map_err(StreamError::Elsewhere)?.1,
+        };
+        let wait = due.saturating_add(Duration::try_from_secs_f64(behind_s).unwrap_or(Duration::MAX));
+        let until = now_ms().saturating_sub(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        let decided = self.ingestion().decided();
+        let Some(sample) = decided.decided(&experiment.id, experiment.phase, until) else {
+            return Ok(lost_exposures(SampledUnits::default(), SampledUnits::default(), None));
+        };
+        let by_name = self.exposed(experiment, sample.by_name).await?;
+        let listed = self.exposed(experiment, sample.listed).await?;
+        Ok(lost_exposures(by_name, listed, Some(sample.since_ms)))
+    }
+
+    async fn exposed(&self, experiment: &CatalogExperiment, units: Vec<UnitKey>) -> Result<SampledUnits, StreamError> {
+        let decided = units.len() as u64;
+        let received = match self {
+            Self::Embedded(pipeline) => {
+                let (pipeline, id, phase) = (pipeline.clone(), experiment.id.clone(), experiment.phase);
+                off_thread(move || pipeline.exposed(&id, phase, &units)).await?
+            }
+            Self::Scaled(stream) => {
+                let found = stream.exposed(experiment, &units).await;
+                found.map_err(StreamError::Elsewhere)?
+            }
+        };
+        Ok(SampledUnits { decided, received })
+    }
+
     /// Removes a unit's events and what they contributed; how many there were.
     pub async fn erase(&self, unit_type: String, id: String) -> Result<usize, StreamError> {
+        self.ingestion().decided().forget(&unit_type, &id);
         match self {
             Self::Embedded(pipeline) => {
                 let pipeline = pipeline.clone();

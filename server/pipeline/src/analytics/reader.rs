@@ -13,6 +13,7 @@ use crate::{
     error::{Doing, StoreError},
     ingest::KeyKind,
     process::{
+        UnitKey,
         aggregate::{ALL_DAYS, Standing, Sums},
         cut::Cut,
     },
@@ -144,5 +145,23 @@ impl AggregateReader {
             target.order();
         }
         Ok(found)
+    }
+
+    /// How many of these units have an exposure of the experiment in the phase, in any variation.
+    pub fn exposed(&self, experiment: &str, phase: u32, units: &[UnitKey]) -> Result<u64, StoreError> {
+        const DOING: &str = "looking for units' exposures";
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM history h JOIN known_experiment x ON x.sent = h.experiment AND x.phase = h.phase
+                    AND x.unit_type = h.unit_type WHERE h.unit = ?1 AND h.phase = ?3 AND x.experiment = ?2)",
+            )
+            .doing(DOING)?;
+        let mut exposed = 0;
+        for unit in units {
+            let one = statement.query_row(params![unit.0, experiment, phase], |row| row.get::<_, bool>(0));
+            exposed += u64::from(one.doing(DOING)?);
+        }
+        Ok(exposed)
     }
 }

@@ -9,7 +9,11 @@ use evenhand_stats::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{days::written, units_by_epoch};
+use super::{
+    arrival::{Arrival, ExposureLossHealth, LateEventsHealth},
+    days::written,
+    units_by_epoch,
+};
 use crate::{
     analytics::{NamedCell, PhaseAggregates},
     catalog::{CatalogExperiment, MetricDefinition},
@@ -48,6 +52,10 @@ pub struct HealthResults {
     pub multiple_exposure: MultipleExposureHealth,
     /// Were the variations alike before the exposure?
     pub pre_period: PrePeriodHealth,
+    /// Do exposures come of the units that were decided?
+    pub exposure_loss: ExposureLossHealth,
+    /// Do events come in time?
+    pub late_events: LateEventsHealth,
 }
 
 /// The sample ratio, watched day by day.
@@ -117,18 +125,30 @@ pub struct PrePeriodComparison {
     pub imbalanced: bool,
 }
 
-/// Looks at a phase: `whole` are the cells of all units, `daily` those of days, `cuts` those of each dimension (all days).
+/// Looks at a phase: `whole` are the cells of all units, `daily` those of days, `cuts` those of each dimension (all days);
+/// `arrival` what is known of how events come in.
 #[must_use]
 pub fn health(
     experiment: &CatalogExperiment,
     whole: &PhaseAggregates,
     daily: &PhaseAggregates,
     cuts: &[(String, PhaseAggregates)],
+    arrival: Arrival,
 ) -> HealthResults {
     let sample_ratio = sample_ratio(experiment, whole, daily, cuts);
     let multiple_exposure = seen_twice(whole);
     let pre_period = before(experiment, whole);
-    let findings = [sample_ratio.finding, multiple_exposure.finding, pre_period.finding];
+    let Arrival {
+        exposure_loss,
+        late_events,
+    } = arrival;
+    let findings = [
+        sample_ratio.finding,
+        multiple_exposure.finding,
+        pre_period.finding,
+        exposure_loss.finding,
+        late_events.finding,
+    ];
     HealthResults {
         experiment_id: experiment.id.clone(),
         phase: experiment.phase,
@@ -136,6 +156,8 @@ pub fn health(
         sample_ratio,
         multiple_exposure,
         pre_period,
+        exposure_loss,
+        late_events,
     }
 }
 
@@ -229,12 +251,18 @@ fn seen_twice(whole: &PhaseAggregates) -> MultipleExposureHealth {
         finding: match judged.map(|judged| judged.verdict) {
             _ if counted + twice == 0 => Finding::Unknown,
             None => Finding::Unknown,
-            Some(Verdict::Healthy) => Finding::Healthy,
-            Some(Verdict::Warning) => Finding::Warning,
-            Some(Verdict::Failure) => Finding::Failure,
+            Some(verdict) => of_verdict(verdict),
         },
         units: twice,
         share: judged.map(|judged| judged.share).filter(|_| counted + twice > 0),
+    }
+}
+
+pub(super) fn of_verdict(verdict: Verdict) -> Finding {
+    match verdict {
+        Verdict::Healthy => Finding::Healthy,
+        Verdict::Warning => Finding::Warning,
+        Verdict::Failure => Finding::Failure,
     }
 }
 

@@ -199,6 +199,24 @@ pub fn faults(health: &Value) -> Vec<String> {
             number(twice, "/share").unwrap_or(0.0) * 100.0
         ));
     }
+    let loss = health.get("exposure_loss").unwrap_or(&Value::Null);
+    if ["warning", "failure"].contains(&text(loss, "/finding")) {
+        lines.push(format!(
+            "of {:.1} % of the units decided no exposure came ({} of {} looked at): whoever asks for decisions must send the exposures of those that are shown",
+            number(loss, "/share_lost").unwrap_or(0.0) * 100.0,
+            count(loss, "/decided_sampled").saturating_sub(count(loss, "/received")),
+            count(loss, "/decided_sampled")
+        ));
+    }
+    let late = health.get("late_events").unwrap_or(&Value::Null);
+    if text(late, "/finding") == "warning" {
+        lines.push(format!(
+            "events come late: {} of {} more than an hour, {} more than a day; the results of the last days will still change",
+            count(late, "/over_an_hour"),
+            count(late, "/accepted"),
+            count(late, "/over_a_day")
+        ));
+    }
     for one in list(health, "/pre_period/comparisons") {
         if one.get("imbalanced").and_then(Value::as_bool) == Some(true) {
             lines.push(format!(
