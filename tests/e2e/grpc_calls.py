@@ -104,4 +104,8 @@ def value_of(decision):
 
 def exposure_of(exposure) -> dict:
     """As the proto promises: protobuf's JSON with the original names is the event."""
-    return json_format.MessageToDict(exposure, preserving_proto_field_name=True)
+    told = json_format.MessageToDict(exposure, preserving_proto_field_name=True)
+    if "properties" in told:
+        # A map of protobuf has no order.
+        told["properties"] = dict(sorted(told["properties"].items()))
+    return told

@@ -130,6 +130,7 @@ async fn the_store() {
     server.restart();
     assert_eq!(store.partition(3).await.unwrap(), kept);
     erasure(&store, &client).await;
+    exposed_units(&store).await;
 }
 
 async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
@@ -178,7 +179,6 @@ async fn facts(store: &ClickHouse, client: &clickhouse::Client) {
     );
     assert_eq!((history[1].value, history[1].time), (Some(12_500_000), T0 + 1_234));
     assert!(history_of(store, "elsewhere", &[u1]).await.is_empty());
-    exposed_units(store).await;
     // Many units at once, most of which are unknown.
     let mut many: Vec<UnitKey> = (0..5_000)
         .map(|n| UnitKey::of("user_id", &format!("nobody-{n}")))

@@ -7,7 +7,7 @@ use evenhand_core::exposure_attributes::CarriedAttributes;
 use evenhand_core::obfuscate::OpaqueIds;
 use evenhand_core::{Decision, FlagId, Packed, Reason, Slots, Snapshot};
 use evenhand_manage::Published;
-use evenhand_pipeline::decided::{self, NewDecision, SamplePlace};
+use evenhand_pipeline::decided::{self, SamplePlace};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -89,15 +89,15 @@ impl Names {
 
 /// The decisions of one request: an object from flag to decision. A decision is made while it is written.
 pub struct Answers<'a> {
-    published: Option<&'a Published>,
+    pub(super) published: Option<&'a Published>,
     names: &'a Names,
     context: &'a Slots,
-    now_ms: i64,
-    flags: Option<&'a [String]>,
+    pub(super) now_ms: i64,
+    pub(super) flags: Option<&'a [String]>,
     /// Where it is noted who was decided; none: nowhere.
-    platform: Option<&'a Platform>,
+    pub(super) platform: Option<&'a Platform>,
     /// Decisions to pass on when all are made.
-    noted: RefCell<Vec<(FlagId, Packed)>>,
+    pub(super) noted: RefCell<Vec<(FlagId, Packed)>>,
     /// Unit ids already read from the context, by unit type: most rules share one.
     units: RefCell<Vec<(Box<str>, Option<UnitId>)>>,
 }
@@ -183,71 +183,6 @@ impl<'a> Answers<'a> {
         })
     }
 
-    /// Notes a decision if it hands out exposures of a unit in the sample. A forced one is nobody's exposure.
-    pub fn note(&self, flag: FlagId, packed: Packed) {
-        let Some(published) = self.published.filter(|_| self.platform.is_some()) else {
-            return;
-        };
-        let snapshot = &*published.snapshot;
-        let sampled = |unit: &str| self.with_unit_id(snapshot, unit, |id| id.is_some_and(|id| id.place.is_some()));
-        let own = || {
-            snapshot
-                .exposure(flag, packed)
-                .is_some_and(|exposure| sampled(exposure.unit))
-        };
-        let holdouts = || {
-            snapshot
-                .holdout_exposures(flag, packed)
-                .any(|exposure| sampled(exposure.unit))
-        };
-        if (packed.reason() != Reason::Override && own()) || (packed.exposed_holdouts() != 0 && holdouts()) {
-            self.note_sampled(flag, packed);
-        }
-    }
-
-    /// The same of a decision that is known to hand out an exposure of a unit in the sample.
-    pub fn note_sampled(&self, flag: FlagId, packed: Packed) {
-        self.noted.borrow_mut().push((flag, packed));
-    }
-
-    /// Passes on what was noted, all at once: a request may ask for thousands of flags.
-    fn pass_on(&self, platform: &Platform, published: &Published) {
-        let Some(stream) = platform.stream(&published.environment) else {
-            return;
-        };
-        let Some(mut noting) = stream.ingestion().decided().noting() else {
-            return;
-        };
-        let snapshot = &*published.snapshot;
-        let mut pass_on = |experiment: &str, phase, unit_type: &str| {
-            self.with_unit_id(snapshot, unit_type, |id| {
-                if let Some((unit_id, place)) = id.and_then(|id| Some((&*id.text, id.place?))) {
-                    noting.note(NewDecision {
-                        experiment,
-                        phase,
-                        unit_type,
-                        unit_id,
-                        place,
-                        by_name: self.flags.is_some(),
-                        now_ms: self.now_ms,
-                    });
-                }
-            });
-        };
-        for (flag, packed) in self.noted.take() {
-            if packed.reason() != Reason::Override
-                && let Some(exposure) = snapshot.exposure(flag, packed)
-            {
-                pass_on(exposure.experiment, exposure.phase, exposure.unit);
-            }
-            if packed.exposed_holdouts() != 0 {
-                for exposure in snapshot.holdout_exposures(flag, packed) {
-                    pass_on(exposure.holdout, 1, exposure.unit);
-                }
-            }
-        }
-    }
-
     fn decide(&self, snapshot: &'a Snapshot, flag: FlagId, key: &'a str) -> Assignment<'_, 'a> {
         let packed = snapshot.evaluate_packed(flag, self.context, self.now_ms);
         self.note(flag, packed);
@@ -288,7 +223,12 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn with_unit_id<T>(&self, snapshot: &Snapshot, unit: &str, use_it: impl FnOnce(Option<&UnitId>) -> T) -> T {
+    pub(super) fn with_unit_id<T>(
+        &self,
+        snapshot: &Snapshot,
+        unit: &str,
+        use_it: impl FnOnce(Option<&UnitId>) -> T,
+    ) -> T {
         let mut known = self.units.borrow_mut();
         let at = known.iter().position(|(name, _)| **name == *unit).unwrap_or_else(|| {
             let id = snapshot.unit_id(unit, self.context);
@@ -310,22 +250,11 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl Drop for Answers<'_> {
-    /// Behind the last decision, whoever asked for it.
-    fn drop(&mut self) {
-        if let (false, Some(platform), Some(published)) =
-            (self.noted.get_mut().is_empty(), self.platform, self.published)
-        {
-            self.pass_on(platform, published);
-        }
-    }
-}
-
 /// A unit id of the context, the same as JSON, and its place in the sample of noted units.
-struct UnitId {
-    text: String,
+pub(super) struct UnitId {
+    pub(super) text: String,
     json: String,
-    place: Option<SamplePlace>,
+    pub(super) place: Option<SamplePlace>,
 }
 
 impl<'a> Answers<'a> {

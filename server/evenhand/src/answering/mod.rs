@@ -3,6 +3,7 @@
 
 mod answer;
 mod asking;
+mod noting;
 mod taking;
 
 pub use answer::{Answers, Assignment, EXPOSURE, Exposure, Names};
