@@ -54,7 +54,9 @@ impl Platform {
     pub fn stream(&self, environment: &str) -> Option<Stream> {
         match &self.engines {
             Engines::Embedded(pipelines) => pipelines.pipeline(environment).map(Stream::Embedded),
-            Engines::Scaled(streams) => streams.stream(environment).map(Stream::Scaled),
+            Engines::Scaled(streams) => streams
+                .stream(environment)
+                .map(|stream| Stream::Scaled(Box::new(stream))),
         }
     }
 

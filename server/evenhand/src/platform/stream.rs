@@ -29,7 +29,7 @@ pub enum Stream {
     /// A pipeline of this process.
     Embedded(Pipeline),
     /// Kafka and ClickHouse.
-    Scaled(scaled::Stream),
+    Scaled(Box<scaled::Stream>),
 }
 
 impl Stream {
