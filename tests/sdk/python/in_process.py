@@ -433,7 +433,11 @@ def carried() -> str:
     sent = next(step["expect"]["body"] for step in case["steps"] if step["do"] == "next" and "body" in step["expect"])
     expected = [(event["user_id"], event.get("properties")) for event in json.loads(sent)["events"]]
     count = len(expected)
-    check(count == len(steps) > 30 and sum(found is not None for _, found in expected) > 15, "the case is a good one", count)
+    check(
+        count == len(steps) > 30 and sum(found is not None for _, found in expected) > 15,
+        "the case is a good one",
+        count,
+    )
     ways: dict[str, Callable[[Client, str, dict[str, Any]], object]] = {
         "decide": lambda client, flag, context: client.decide(flag, context),
         "decide with a Context": lambda client, flag, context: client.decide(flag, Context(context)),
