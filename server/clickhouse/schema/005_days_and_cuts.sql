@@ -14,7 +14,8 @@ ALTER TABLE unit_values{local}{on_cluster} ADD COLUMN exposed_at DateTime64(3, '
 -- cluster only
 ALTER TABLE unit_values{on_cluster} ADD COLUMN exposed_at DateTime64(3, 'UTC'), ADD COLUMN cuts Array(LowCardinality(String));
 
-CREATE OR REPLACE VIEW processed_aggregates{on_cluster} AS
+-- The cells that `evenhand process` counts, summed over the partitions of the log: of all units, of cuts and of bands, by day and of all days.
+CREATE VIEW IF NOT EXISTS processed_cells{on_cluster} AS
 WITH markers AS
 (
     SELECT partition, known, lives, holds_all
@@ -30,44 +31,8 @@ SELECT
     metric,
     multiIf(kind = 0, 'server', kind = 1, 'client', 'sidecar') AS key_kind,
     multiIf(stands = 0, 'counted', stands = 1, 'multiple', 'overridden') AS standing,
-    units AS n,
-    toString(x) AS sum,
-    toString(xx) AS sum_sq,
-    toString(y) AS pair_sum,
-    toString(yy) AS pair_sum_sq,
-    toString(xy) AS pair_cross,
-    of_target IN (SELECT known FROM markers GROUP BY known
-        HAVING sum(holds_all) = (SELECT count() FROM cells FINAL WHERE target = 0)) AS complete
-FROM
-(
-    SELECT toString(cells.environment) AS of, experiment, phase, epoch, variation, metric, cells.target AS of_target, cells.key_kind AS kind,
-        cells.standing AS stands, sum(cells.n) AS units, sum(cells.sum) AS x, sum(cells.sum_sq) AS xx, sum(cells.pair_sum) AS y,
-        sum(cells.pair_sum_sq) AS yy, sum(cells.pair_cross) AS xy
-    FROM cells FINAL
-    WHERE target != 0 AND day = -1 AND cut = '' AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
-    GROUP BY of, experiment, phase, epoch, variation, metric, of_target, kind, stands
-)
-WHERE units != 0;
-
--- By day of exposure, of all units and of each cut.
-CREATE VIEW IF NOT EXISTS processed_daily_aggregates{on_cluster} AS
-WITH markers AS
-(
-    SELECT partition, known, lives, holds_all
-    FROM (SELECT partition, targets, incarnations, complete FROM cells FINAL WHERE target = 0)
-    ARRAY JOIN targets AS known, incarnations AS lives, complete AS holds_all
-)
-SELECT
-    of AS environment,
-    experiment AS experiment_id,
-    phase,
-    epoch,
-    nullIf(variation, '') AS variation_id,
-    metric,
-    multiIf(kind = 0, 'server', kind = 1, 'client', 'sidecar') AS key_kind,
-    multiIf(stands = 0, 'counted', stands = 1, 'multiple', 'overridden') AS standing,
-    toString(toDate32(since)) AS day,
-    nullIf(cut_to, '') AS cut,
+    since AS day_number,
+    cut_to,
     units AS n,
     toString(x) AS sum,
     toString(xx) AS sum_sq,
@@ -82,10 +47,20 @@ FROM
         cells.standing AS stands, cells.day AS since, cells.cut AS cut_to, sum(cells.n) AS units, sum(cells.sum) AS x, sum(cells.sum_sq) AS xx,
         sum(cells.pair_sum) AS y, sum(cells.pair_sum_sq) AS yy, sum(cells.pair_cross) AS xy
     FROM cells FINAL
-    WHERE target != 0 AND cells.day >= 0 AND NOT startsWith(cells.cut, '$band=') AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
+    WHERE target != 0 AND (partition, target, incarnation) GLOBAL IN (SELECT partition, known, lives FROM markers)
     GROUP BY of, experiment, phase, epoch, variation, metric, of_target, kind, stands, since, cut_to
 )
 WHERE units != 0;
+
+CREATE OR REPLACE VIEW processed_aggregates{on_cluster} AS
+SELECT environment, experiment_id, phase, epoch, variation_id, metric, key_kind, standing, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, complete
+FROM processed_cells WHERE day_number = -1 AND cut_to = '';
+
+-- By day of exposure, of all units and of each cut.
+CREATE VIEW IF NOT EXISTS processed_daily_aggregates{on_cluster} AS
+SELECT environment, experiment_id, phase, epoch, variation_id, metric, key_kind, standing, toString(toDate32(day_number)) AS day,
+    nullIf(cut_to, '') AS cut, n, sum, sum_sq, pair_sum, pair_sum_sq, pair_cross, complete
+FROM processed_cells WHERE day_number >= 0;
 
 CREATE VIEW IF NOT EXISTS loaded_daily_aggregates{on_cluster} AS
 SELECT

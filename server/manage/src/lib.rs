@@ -49,3 +49,4 @@ pub use preview::{Moves, Placement};
 pub use problem::{ManageError, Problem, Result};
 pub use publish::Published;
 pub use state::KeyKind;
+pub use validate::BANDIT_GRAIN;

@@ -30,6 +30,7 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("experiments", cut(&["country", ""]), "dimensions[1]", "1 to 256"),
         ("experiments", cut(&[&"x".repeat(257)]), "dimensions[0]", "1 to 256"),
         ("experiments", cut(&["a=b"]), "dimensions[0]", "without `=`"),
+        ("experiments", cut(&["$band"]), "dimensions[0]", "in front"),
         ("experiments", cut(&["os", "os"]), "dimensions[1]", "once"),
         ("experiments", cut(&["country", "geo"]), "dimensions[1]", "once"),
         ("experiments", cut(&["user_id"]), "dimensions[0]", "which one"),

@@ -302,6 +302,7 @@ pub fn summarise(
     let complete = assignment.complete && metrics.iter().all(|m| m.complete);
     let situation = guidance::Situation {
         mismatch: matches!(srm_sequential, Some(SequentialSrm::Tested { mismatch: true, .. })),
+        part: query.cut.is_some(),
         complete,
         planned_end_reached,
         treatments,

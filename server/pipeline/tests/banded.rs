@@ -3,7 +3,7 @@
 mod support;
 
 use evenhand_pipeline::{
-    Cut, KeyKind, Pipeline, ResultsQuery,
+    Cut, Pipeline, ResultsQuery,
     catalog::{CatalogExperiment, CatalogMetric, MetricDefinition},
     results::MetricResults,
 };
@@ -63,15 +63,7 @@ fn filled(dir: &std::path::Path, tenths: u32) -> Pipeline {
             std::iter::once(exposure.replacen('{', r#"{"properties":{"country":"SE"},"#, 1)).chain(purchase)
         })
         .collect();
-    for some in events.chunks(1_000) {
-        support::send(
-            &pipeline,
-            &format!("[{}]", some.join(",")),
-            support::meta(KeyKind::Server),
-        )
-        .unwrap();
-    }
-    support::settle(&pipeline);
+    support::send_all(&pipeline, &events);
     pipeline
 }
 

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use evenhand_manage::decision::DecisionRecord;
 use evenhand_manage::stewardship::Stewardship;
+use evenhand_pipeline::catalog::Catalog;
 use evenhand_pipeline::{Cut, ExperimentResults, ExportFormat, Pipeline, ResultsQuery, SqlAnswer, SqlError, SqlLimits};
 use evenhand_stats::Confidence;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,6 @@ use utoipa_axum::routes;
 use super::App;
 use super::error::HttpError;
 use super::extract::{JsonBody, QueryOf};
-use crate::catalog::is_half;
 use crate::platform::{Stream, StreamError};
 
 /// Bytes of an export between the thread that reads and the connection that sends: 16 parts of 64 KiB.
@@ -79,12 +79,16 @@ async fn admin_only(
 }
 
 fn stream(app: &App, environment: &str) -> Result<Stream, HttpError> {
-    app.platform.stream(environment).ok_or_else(|| {
-        HttpError::not_found(format!(
-            "there is no environment {environment:?}; there are {}",
-            app.manage.environments().join(", ")
-        ))
-    })
+    app.platform
+        .stream(environment)
+        .ok_or_else(|| no_environment(app, environment))
+}
+
+fn no_environment(app: &App, environment: &str) -> HttpError {
+    HttpError::not_found(format!(
+        "there is no environment {environment:?}; there are {}",
+        app.manage.environments().join(", ")
+    ))
 }
 
 /// The pipeline of this process, for what ClickHouse does better by itself.
@@ -139,13 +143,6 @@ pub(super) fn not_done(error: StreamError) -> HttpError {
     }
 }
 
-/// The phases of an experiment or holdout that its environment's pipeline knows.
-fn phases_of(app: &App, environment: &str, experiment: &str) -> Result<Vec<u32>, HttpError> {
-    let catalog = stream(app, environment)?.catalog();
-    let of = catalog.experiments.iter().filter(|e| e.id == experiment);
-    Ok(of.map(|e| e.phase).collect())
-}
-
 /// The stream of an environment, and the phase of an experiment or holdout that is asked for; the newest where none is.
 pub(super) async fn phase_of(
     app: &App,
@@ -153,14 +150,17 @@ pub(super) async fn phase_of(
     experiment: &str,
     asked: Option<u32>,
 ) -> Result<(Stream, u32), HttpError> {
-    let mut phases = phases_of(app, environment, experiment).unwrap_or_default();
-    if phases.is_empty() || asked.is_some_and(|phase| !phases.contains(&phase)) {
-        // Whoever has just started it asks before the pipelines have heard.
-        let following = app.clone();
-        blocking(move || following.platform.follow_catalog().map_err(HttpError::internal)).await?;
-        phases = phases_of(app, environment, experiment)?;
-    }
-    let stream = stream(app, environment)?;
+    let phases = |catalog: &Catalog| -> Vec<u32> {
+        let of = catalog.experiments.iter().filter(|e| e.id == experiment);
+        of.map(|e| e.phase).collect()
+    };
+    let knows = |catalog: &Catalog| {
+        let phases = phases(catalog);
+        !phases.is_empty() && asked.is_none_or(|phase| phases.contains(&phase))
+    };
+    let found = app.platform.stream_that(environment, knows).await.map_err(not_done)?;
+    let stream = found.ok_or_else(|| no_environment(app, environment))?;
+    let phases = phases(&stream.catalog());
     let newest = phases.iter().max().copied();
     let phase = asked.or(newest).filter(|p| phases.contains(p)).ok_or_else(|| {
         let what = match (newest, asked) {
@@ -267,9 +267,10 @@ async fn results(
         .map(|record| record.body.clone());
     let kept = model.stewardships.get(&environment, &experiment);
     let stewardship = kept.map(|kept| kept.body.of_phase(phase));
-    let found = stream.results(experiment, phase, query).await.map_err(not_done)?;
-    let mut results = found.ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;
-    results.metrics.retain(|m| !is_half(&m.id));
+    let found = app.platform.results_of(&environment, &experiment, phase, query).await;
+    let results = found
+        .map_err(not_done)?
+        .ok_or_else(|| HttpError::not_found("the phase is gone; ask again"))?;
     Ok(Json(Shown {
         results,
         decision,
@@ -280,7 +281,7 @@ async fn results(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SqlQuestion {
-    /// One SELECT over the views `events`, `exposures`, `unit_assignments`, `unit_metrics`, `aggregates`.
+    /// One SELECT over the views `events`, `exposures`, `unit_assignments`, `unit_metrics`, `aggregates`, `daily_aggregates`.
     query: String,
     /// Most rows to return, at most 100,000; 10,000 when not given.
     limit: Option<usize>,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenhand_manage::{KeyKind, Manage};
+use evenhand_pipeline::catalog::Catalog;
 use evenhand_pipeline::{ExperimentResults, ResultsQuery};
 use prometheus_client::registry::Registry;
 
@@ -60,6 +61,23 @@ impl Platform {
         }
     }
 
+    /// The events of an environment. Where its catalog does not know what is asked for, the newest definitions are passed on first: whoever has just
+    /// started something asks before the pipelines have heard.
+    pub async fn stream_that(
+        self: &Arc<Self>,
+        environment: &str,
+        knows: impl Fn(&Catalog) -> bool,
+    ) -> Result<Option<Stream>, StreamError> {
+        if !self.stream(environment).is_some_and(|stream| knows(&stream.catalog())) {
+            let following = Arc::clone(self);
+            tokio::task::spawn_blocking(move || following.follow_catalog())
+                .await
+                .map_err(|error| StreamError::Internal(error.to_string()))?
+                .map_err(StreamError::Internal)?;
+        }
+        Ok(self.stream(environment))
+    }
+
     /// Results of one phase, without what nobody asked to see; none: the phase is not known, also after the newest definitions were passed on.
     pub async fn results_of(
         self: &Arc<Self>,
@@ -68,19 +86,10 @@ impl Platform {
         phase: u32,
         query: ResultsQuery,
     ) -> Result<Option<ExperimentResults>, StreamError> {
-        let knows = |stream: &Stream| {
-            let catalog = stream.catalog();
+        let knows = |catalog: &Catalog| {
             (catalog.experiments.iter()).any(|known| known.id == experiment && known.phase == phase)
         };
-        if !self.stream(environment).is_some_and(|stream| knows(&stream)) {
-            // Whoever has just started it asks before the pipelines have heard.
-            let following = Arc::clone(self);
-            tokio::task::spawn_blocking(move || following.follow_catalog())
-                .await
-                .map_err(|error| StreamError::Internal(error.to_string()))?
-                .map_err(StreamError::Internal)?;
-        }
-        let Some(stream) = self.stream(environment) else {
+        let Some(stream) = self.stream_that(environment, knows).await? else {
             return Ok(None);
         };
         let mut found = stream.results(experiment.to_owned(), phase, query).await?;

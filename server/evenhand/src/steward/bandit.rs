@@ -1,5 +1,6 @@
 //! The next weights of a bandit: batched Thompson sampling over all units of the phase.
 
+use evenhand_manage::BANDIT_GRAIN;
 use evenhand_manage::definition::{Bandit, OnWinner};
 use evenhand_manage::steward::{Request, Running};
 use evenhand_manage::stewardship::{Cause, RoundArm, StewardAct};
@@ -11,8 +12,6 @@ use evenhand_stats::{
 
 use super::Found;
 
-/// Weights are whole per cents: the borders of a split then lie on a grid, and no number of updates breaks it into more than 100 ranges.
-const GRAIN: u32 = 100;
 /// Less than this, in basis points, is no reason to begin an epoch: every epoch moves units and is kept for good. Simulated as in the tests below, 300 updates of three equal
 /// variations make 70 to 109 epochs; with 200 basis points they made up to 251, with 1,000 the best of unequal ones was left with 90 %.
 const LEAST_CHANGE: u32 = 500;
@@ -126,13 +125,16 @@ fn standing(metric: &MetricResults, best: &BestArm) -> String {
 
 /// Weights that sum to 10,000, each at least a floor that is a whole per cent, rounded to whole per cents by the largest remainder: none falls below the floor.
 fn whole_per_cents(weights: &[u32]) -> Vec<u32> {
-    let mut rounded: Vec<u32> = weights.iter().map(|weight| weight / GRAIN * GRAIN).collect();
-    let left = weights.iter().sum::<u32>().saturating_sub(rounded.iter().sum()) / GRAIN;
+    let mut rounded: Vec<u32> = weights
+        .iter()
+        .map(|weight| weight / BANDIT_GRAIN * BANDIT_GRAIN)
+        .collect();
+    let left = weights.iter().sum::<u32>().saturating_sub(rounded.iter().sum()) / BANDIT_GRAIN;
     let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by_key(|arm| std::cmp::Reverse(weights.get(*arm).map_or(0, |weight| weight % GRAIN)));
+    order.sort_by_key(|arm| std::cmp::Reverse(weights.get(*arm).map_or(0, |weight| weight % BANDIT_GRAIN)));
     for arm in order.into_iter().take(left as usize) {
         if let Some(weight) = rounded.get_mut(arm) {
-            *weight += GRAIN;
+            *weight += BANDIT_GRAIN;
         }
     }
     rounded

@@ -25,10 +25,10 @@ pub(super) fn check_dimensions(model: &Model, project: &str, experiment: &Experi
     for (index, name) in experiment.dimensions.iter().enumerate() {
         let at = format!("dimensions[{index}]");
         problems.check(
-            (1..=256).contains(&name.len()) && !name.contains('='),
+            (1..=256).contains(&name.len()) && !name.contains('=') && !name.starts_with('$'),
             &at,
             || format!("`{}` can't be cut by", shortened(name)),
-            "name an attribute of 1 to 256 bytes without `=`, such as `country`",
+            "name an attribute of 1 to 256 bytes without `=` and with no `$` in front, such as `country`",
         );
         problems.check(
             !experiment.dimensions[..index]

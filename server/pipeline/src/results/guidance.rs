@@ -31,7 +31,7 @@ pub struct Guidance {
     pub advice: Advice,
     /// The variation it is about; none: all of them.
     pub variation_id: Option<String>,
-    /// The rule that gave it: `sample_ratio_mismatch`, `still_counting`, `no_primary_metric`, `guardrail_harmed`, `primary_worse`,
+    /// The rule that gave it: `sample_ratio_mismatch`, `still_counting`, `a_part_of_the_units`, `no_primary_metric`, `guardrail_harmed`, `primary_worse`,
     /// `primary_better`, `primary_within_margin`, `planned_end_without_effect`, `undecided`, `too_early`.
     pub rule: &'static str,
     /// The same in a sentence.
@@ -41,6 +41,8 @@ pub struct Guidance {
 /// What the rules look at.
 pub(super) struct Situation<'a> {
     pub mismatch: bool,
+    /// Whether only a part of the units is looked at.
+    pub part: bool,
     pub complete: bool,
     pub planned_end_reached: bool,
     pub treatments: Vec<&'a str>,
@@ -94,6 +96,14 @@ impl Situation<'_> {
                 None,
                 "still_counting",
                 "units are still being counted in; the figures are of a part".into(),
+            );
+        }
+        if self.part {
+            return say(
+                Advice::KeepRunning,
+                None,
+                "a_part_of_the_units",
+                "these are a part of the units: what is found in one of many parts is a question for the next experiment".into(),
             );
         }
         if self.metrics.iter().all(|metric| metric.role != Role::Primary) {

@@ -45,6 +45,14 @@ pub fn send(pipeline: &Pipeline, body: &str, meta: IngestMeta) -> Result<IngestO
     runtime.block_on(pipeline.ingest(body.as_bytes(), meta))
 }
 
+/// Sends events as arrays of at most a thousand, and waits until they are counted.
+pub fn send_all(pipeline: &Pipeline, events: &[String]) {
+    for some in events.chunks(1_000) {
+        send(pipeline, &format!("[{}]", some.join(",")), meta(KeyKind::Server)).unwrap();
+    }
+    settle(pipeline);
+}
+
 pub fn settle(pipeline: &Pipeline) {
     assert!(
         pipeline.settle(Duration::from_secs(60)),

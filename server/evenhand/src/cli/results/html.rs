@@ -3,12 +3,12 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::html_parts::{by_value, over_days};
-use super::parts::faults;
+use super::health::{faults, health};
+use super::html_cuts::{by_value, over_days};
 use super::table::only;
 use super::{
-    Figures, advice, at_the_planned_end, beside, count, health, history, instant, lift, list, number, promise,
-    relative, text, verdict, yes,
+    Figures, advice, at_the_planned_end, beside, count, history, instant, lift, list, number, promise, relative, text,
+    verdict, yes,
 };
 
 /// Readable in light and dark, on paper too. Verdicts differ by word and place, not by colour alone.
@@ -20,7 +20,7 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .
 .soft { color: var(--soft); } .advice { border-left: 4px solid var(--flat); padding: .6rem 1rem; margin: 1.2rem 0; font-size: 1.1rem; }
 .advice.bad { border-color: var(--bad); } .advice.good { border-color: var(--good); }
 .alarm { color: var(--bad); font-weight: 600; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; } th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .93rem; } th, td { text-align: right; padding: .3rem .4rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
 svg { width: 100%; height: auto; display: block; margin: .4rem 0; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .soft { fill: var(--soft); }
 .good { color: var(--good); } .bad { color: var(--bad); } .flat { color: var(--flat); } .wait { color: var(--wait); }

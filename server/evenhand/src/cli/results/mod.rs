@@ -1,10 +1,11 @@
 //! `evenhand results`: what came of an experiment, as a table, CSV, JSON or a page with plots.
 
 mod csv;
+mod cuts;
+mod health;
 mod history;
 mod html;
-mod html_parts;
-mod parts;
+mod html_cuts;
 mod table;
 
 use std::path::PathBuf;
@@ -58,9 +59,9 @@ impl Results {
             println!("{}", serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?);
         } else if self.days || self.by.is_some() {
             let (rows, about) = if self.days {
-                (parts::days(&results), parts::about_days(&results))
+                (cuts::days(&results), cuts::about_days(&results))
             } else {
-                (parts::values(&results), parts::about_values(&results))
+                (cuts::values(&results), cuts::about_values(&results))
             };
             if self.csv {
                 print!("{}", rows.csv()?);
@@ -331,43 +332,6 @@ fn beside(metric: &Value) -> Vec<String> {
         ))
     });
     over_epochs.chain(harmed).collect()
-}
-
-/// What must be in order before a number is believed, a line each.
-fn health(results: &Value) -> Vec<String> {
-    let (watched, once) = (
-        number(results, "/srm_sequential/p_value"),
-        number(results, "/srm/p_value"),
-    );
-    let split = match (watched, once) {
-        (Some(p), _) if yes(results, "/srm_sequential/mismatch") => {
-            format!("SAMPLE RATIO MISMATCH (p = {p:.2e}): do not read on, find the cause first")
-        }
-        (Some(_), Some(p)) if yes(results, "/srm/mismatch") => format!(
-            "sample ratio looks off at this look (χ² p = {p:.2e}), and not yet by the test that allows for many looks: watch it"
-        ),
-        (Some(_), Some(p)) => format!("sample ratio in order (χ² p = {p:.3})"),
-        _ => "too few units for a verdict on the sample ratio".to_owned(),
-    };
-    let mut lines = vec![
-        split,
-        format!(
-            "left out: {} units seen in two variations, {} forced by an override",
-            count(results, "/multiple_exposure_units"),
-            count(results, "/overridden_units")
-        ),
-    ];
-    if count(results, "/lag_events") > 0 {
-        lines.push(format!(
-            "{} events acknowledged and not yet counted",
-            count(results, "/lag_events")
-        ));
-    }
-    if results.pointer("/complete").and_then(Value::as_bool) == Some(false) {
-        let share = number(results, "/rebuild_progress").unwrap_or(0.0) * 100.0;
-        lines.push(format!("still counting in what was there before ({share:.0} %)"));
-    }
-    lines
 }
 
 /// What to do next.

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::parts::faults;
+use super::health::{faults, health};
 use super::{
-    Figures, advice, at_the_planned_end, beside, count, health, history, lift, list, number, promise, relative, text,
-    verdict,
+    Figures, advice, at_the_planned_end, beside, count, history, lift, list, number, promise, relative, text, verdict,
 };
 use crate::cli::sql::aligned;
 

@@ -94,12 +94,17 @@ fn band(variation: &str, metric: &str, names: &[&str], lifts: &[(usize, Bar)]) -
 /// The lifts on a metric by the values of a dimension.
 pub fn by_value(results: &Value, metric: &str) -> Markup {
     let mut rows: Vec<(String, u64, Bar)> = Vec::new();
+    let mut unbounded = Vec::new();
     for value in list(results, "/values") {
         let of = list(value, "/metrics").find(|one| text(one, "/id") == metric);
         for arm in of.into_iter().flat_map(|of| list(of, "/arms")) {
-            if let Some(bar) = bar(arm.get("lift")) {
-                let name = format!("{} · {}", text(value, "/value"), text(arm, "/variation_id"));
-                rows.push((name, count(value, "/units"), bar));
+            let lift = arm.get("lift").filter(|lift| !lift.is_null());
+            let name = format!("{} · {}", text(value, "/value"), text(arm, "/variation_id"));
+            match bar(lift) {
+                Some(bar) => rows.push((name, count(value, "/units"), bar)),
+                // (Control has no lift at all.)
+                None if lift.is_some() => unbounded.push(name),
+                None => {}
             }
         }
     }
@@ -128,5 +133,46 @@ pub fn by_value(results: &Value, metric: &str) -> Markup {
             text .soft x=(x(0.0)) y=(height - 8.0) text-anchor="middle" { "0" }
             text .soft x=(x(reach / 1.08)) y=(height - 8.0) text-anchor="middle" { "+" (edge) }
         }
+        @if !unbounded.is_empty() {
+            div .soft { "without an interval that could be drawn: " (unbounded.join(", ")) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lift(estimate: f64, bounds: Option<(f64, f64)>) -> Value {
+        let (lower, upper) = bounds.unzip();
+        json!({ "relative": { "estimate": estimate, "lower": lower, "upper": upper } })
+    }
+
+    #[test]
+    fn what_can_not_be_drawn_is_named_and_names_are_text() {
+        let value = |name: &str, lift: Value| json!({ "value": name, "units": 50, "metrics": [{ "id": "m", "arms": [{ "variation_id": "old", "lift": null }, { "variation_id": "new", "lift": lift }] }] });
+        let answer = json!({ "dimension": "country", "values": [value("<b>SE", lift(0.1, Some((-0.2, 0.4)))), value("NO", lift(2.0, None))] });
+        let drawn = by_value(&answer, "m").into_string();
+        assert!(
+            drawn.contains("&lt;b&gt;SE · new") && !drawn.contains("<b>SE"),
+            "{drawn}"
+        );
+        assert!(
+            drawn.contains("without an interval that could be drawn: NO · new"),
+            "{drawn}"
+        );
+        assert_eq!(drawn.matches("<circle").count(), 1);
+        assert!(by_value(&answer, "other").into_string().is_empty());
+    }
+
+    #[test]
+    fn days_are_drawn_to_the_scale_of_what_is_known_best() {
+        let day = |day: &str, lift: Value| json!({ "day": day, "variations": [{ "variation_id": "new" }], "metrics": [{ "id": "m", "arms": [{ "variation_id": "new", "lift_so_far": lift }] }] });
+        let days = json!({ "days": [day("2026-11-25", lift(0.5, Some((-9.0, 9.0)))), day("2026-11-26", lift(0.1, Some((-0.1, 0.3))))] });
+        let drawn = over_days(&days, "m").into_string();
+        // Three times the 30 % of the last day, and a little room.
+        assert!(drawn.contains("+97.2 %") && drawn.contains("2026-11-26"), "{drawn}");
     }
 }
