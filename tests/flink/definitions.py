@@ -19,7 +19,7 @@ METRICS = [
     {"key": "named", "kind": "sum", "event": events("visit", "o'clo\\ck", **{"a.b": "x\"y"})},
     {"key": "back", "kind": "conversion_rate", "event": events("visit"), "window_start_ms": DAY, "window_ms": 4 * DAY},
     {"key": "median", "kind": "quantile", "event": events("purchase"), "quantile_bp": 5000},
-    {"key": "per-page", "kind": "ratio", "event": events("purchase", "amount"), "denominator": events("visit", "pages"), "window_ms": 4 * DAY},
+    {"key": "per-page", "kind": "ratio", "event": events("purchase", "amount"), "denominator": events("visit", "pages"), "window_ms": 4 * DAY, "pre_period_ms": 3 * DAY},
 ]
 EXPERIMENTS = [
     {"key": "alpha", "unit": "user_id", "phases": 2, "metrics": [metric["key"] for metric in METRICS]},
@@ -40,13 +40,19 @@ ERROR = {"key": "error", "kind": "conversion_rate", "event": {"event_name": "err
 
 
 def measures(metric: dict) -> list[tuple[str, dict, tuple[int, int], dict | None, tuple[int, int]]]:
-    """(metric, measure, its time, paired measure, its time) of each row that a metric becomes. The halves of a ratio are metrics too."""
+    """(metric, measure, its time, paired measure, its time) of each row that a metric becomes. The halves of a ratio are metrics too, and what its
+    adjustment by the pre-period needs besides."""
     window = (metric.get("window_start_ms", 0), metric.get("window_ms", FOR_GOOD))
     add = {"conversion_rate": "any", "count": "each"}.get(metric["kind"], "sum")
     measure = {**metric["event"], "add": add, "cap": metric.get("cap_micros")}
     if metric["kind"] == "ratio":
         below = {**metric["denominator"], "add": "sum", "cap": metric.get("cap_micros")}
-        return [(metric["key"], measure, window, below, window), (f"{metric['key']}/numerator", measure, window, None, window),
-                (f"{metric['key']}/denominator", below, window, None, window)]
+        key, length = metric["key"], metric.get("pre_period_ms")
+        if not length:
+            return [(key, measure, window, below, window), (f"{key}/numerator", measure, window, None, window), (f"{key}/denominator", below, window, None, window)]
+        before = (-length, 0)
+        return [(key, measure, window, below, window), (f"{key}/numerator", measure, window, measure, before), (f"{key}/denominator", below, window, below, before),
+                (f"{key}/before", measure, before, below, before), (f"{key}/numerator-denominator-before", measure, window, below, before),
+                (f"{key}/denominator-numerator-before", below, window, measure, before)]
     before = metric.get("pre_period_ms")
     return [(metric["key"], measure, window, measure if before else None, (-(before or 0), 0))]

@@ -6,15 +6,15 @@ use evenhand_manage::definition::{
     MetricRole,
 };
 use evenhand_pipeline::catalog::{
-    Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, Method,
-    MetricDefinition, NumberSource, PropertyFilter, Reading, Role,
+    Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, InPeriod,
+    Method, MetricDefinition, NumberSource, PropertyFilter, Reading, Role,
 };
 use evenhand_stats::{MetricKind, MinimumData, Quantile};
 
-/// Between a ratio's key and the names of its two halves. No key of a person's holds it.
+/// Between a ratio's key and the names of its two halves, and of what its adjustment needs besides. No key of a person's holds it.
 const HALF: char = '/';
 
-/// Whether a metric of the pipeline is half of a ratio, which nobody asked to see by itself.
+/// Whether a metric of the pipeline is a part of a ratio, which nobody asked to see by itself.
 pub fn is_half(metric: &str) -> bool {
     metric.contains(HALF)
 }
@@ -158,14 +158,33 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
                 numerator: above.clone(),
                 denominator: below.clone(),
             };
-            vec![
+            let mut all = vec![
                 part(
-                    above,
+                    above.clone(),
                     events(half(metric.event.aggregation), &metric.event, metric.cap_micros),
                 ),
-                part(below, events(half(denominator.aggregation), denominator, None)),
+                part(below.clone(), events(half(denominator.aggregation), denominator, None)),
                 read(metric.metric.clone(), ratio, reading(metric)),
-            ]
+            ];
+            if metric.pre_period_seconds.is_some_and(|seconds| seconds > 0) {
+                let mut joint = |name: &str, first: InPeriod, second: InPeriod| {
+                    let id = format!("{}{HALF}{name}", metric.metric);
+                    all.push(part(id, MetricDefinition::Joint { first, second }));
+                };
+                let (above, below) = (above.as_str(), below.as_str());
+                joint("before", InPeriod::before(above), InPeriod::before(below));
+                joint(
+                    "numerator-denominator-before",
+                    InPeriod::during(above),
+                    InPeriod::before(below),
+                );
+                joint(
+                    "denominator-numerator-before",
+                    InPeriod::during(below),
+                    InPeriod::before(above),
+                );
+            }
+            all
         }
         (_, MetricKind::Ratio) => Vec::new(),
         (_, kind) => vec![read(
@@ -222,7 +241,7 @@ mod tests {
                 from_seconds: 0,
                 window_seconds: 60,
                 cap_micros: None,
-                pre_period_seconds: None,
+                pre_period_seconds: Some(3_600),
                 cap_bp: None,
                 quantile_bp: None,
             }],
@@ -243,5 +262,10 @@ mod tests {
             .filter(|id| !is_half(id))
             .collect();
         assert_eq!(shown, ["spend-per-visit"]);
+        assert_eq!(
+            experiment.metrics.len(),
+            6,
+            "a pre-period takes three more than the halves"
+        );
     }
 }

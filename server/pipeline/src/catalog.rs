@@ -91,6 +91,43 @@ pub enum MetricDefinition {
         /// The id of the metric below it.
         denominator: String,
     },
+    /// Two metrics of the same phase side by side, each in one of its periods; both must be [`MetricDefinition::Events`]. What adjusting a ratio
+    /// by its pre-period needs beside the ratio and its halves; shown nowhere.
+    Joint {
+        /// Whose value comes first.
+        first: InPeriod,
+        /// Whose value is the paired one.
+        second: InPeriod,
+    },
+}
+
+/// An event metric in one of its periods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InPeriod {
+    /// The metric's id.
+    pub metric: String,
+    /// Whether its pre-period is meant, not its window.
+    pub before: bool,
+}
+
+impl InPeriod {
+    /// In its window.
+    #[must_use]
+    pub fn during(metric: &str) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            before: false,
+        }
+    }
+
+    /// In its pre-period.
+    #[must_use]
+    pub fn before(metric: &str) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            before: true,
+        }
+    }
 }
 
 /// A metric over the events of a unit in `[t0 + from, t0 + window)`, t0 being the unit's first exposure.
@@ -226,6 +263,17 @@ impl CatalogExperiment {
                         .ok_or(format!("{part:?} is no event metric of this phase"))?;
                 }
             }
+            MetricDefinition::Joint { first, second } => {
+                for part in [first, second] {
+                    let id = &part.metric;
+                    let events = self
+                        .event_metric(id)
+                        .ok_or(format!("{id:?} is no event metric of this phase"))?;
+                    if part.before && events.pre_period_seconds.unwrap_or(0) == 0 {
+                        return Err(format!("{id:?} has no pre-period"));
+                    }
+                }
+            }
             MetricDefinition::Events(events) => {
                 if events.kind == MetricKind::Ratio {
                     return Err("a ratio names a numerator and a denominator".into());
@@ -261,8 +309,18 @@ impl CatalogExperiment {
             .find(|m| m.id == id)
             .and_then(|m| match &m.definition {
                 MetricDefinition::Events(events) => Some(events),
-                MetricDefinition::Ratio { .. } => None,
+                MetricDefinition::Ratio { .. } | MetricDefinition::Joint { .. } => None,
             })
+    }
+
+    /// The id of the metric that has these two side by side, if there is one.
+    #[must_use]
+    pub fn joint(&self, one: &InPeriod, other: &InPeriod) -> Option<&str> {
+        let found = self.metrics.iter().find(|metric| match &metric.definition {
+            MetricDefinition::Joint { first, second } => first == one && second == other,
+            MetricDefinition::Events(_) | MetricDefinition::Ratio { .. } => false,
+        });
+        found.map(|metric| metric.id.as_str())
     }
 
     /// The weights that hold in an epoch, in the order of the variations.

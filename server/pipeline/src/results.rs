@@ -1,5 +1,6 @@
 //! Last stage: aggregates to what a person reads. The inference itself is `evenhand-stats`.
 
+mod adjusted;
 pub mod arrival;
 mod banded;
 mod bayesian;

@@ -168,7 +168,7 @@ fn measure_unit(metric: &Metric, events: &[impl Borrow<UnitEvent>], t0: i64) -> 
     let value = during(&metric.measure);
     let pair = match &metric.pair {
         None => 0,
-        Some(Pair::Denominator(measure)) => during(measure),
+        Some(Pair::Other(measure)) => during(measure),
         Some(Pair::PrePeriod(ms)) => value_between(&metric.measure, events, t0.saturating_sub(*ms), t0),
     };
     (value, pair)

@@ -10,7 +10,7 @@ use super::{
     names::Interner,
 };
 use crate::{
-    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource},
+    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource},
     error::StoreError,
 };
 
@@ -27,6 +27,9 @@ struct Definition<'a> {
     experiment: Vec<&'a String>,
     variations: Vec<(&'a String, &'a Vec<String>)>,
     metrics: Vec<&'a EventMetric>,
+    /// Whether it is the pre-period of each metric that counts; of pairs only.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    before: &'a [bool],
 }
 
 /// The targets a catalog wants, each with the text of its definition.
@@ -47,7 +50,7 @@ pub fn targets(catalog: &Catalog) -> Result<BTreeMap<TargetName, String>, StoreE
 /// As [`targets`].
 pub fn targets_of(experiment: &CatalogExperiment) -> Result<BTreeMap<TargetName, String>, StoreError> {
     let mut wanted = BTreeMap::new();
-    let mut want = |metric: &str, metrics: Vec<&EventMetric>| {
+    let mut want = |metric: &str, metrics: Vec<&EventMetric>, before: &[bool]| {
         let definition = Definition {
             cells: 2,
             unit_type: &experiment.unit_type,
@@ -55,20 +58,23 @@ pub fn targets_of(experiment: &CatalogExperiment) -> Result<BTreeMap<TargetName,
             experiment: experiment.aliases.iter().collect(),
             variations: experiment.variations.iter().map(|v| (&v.id, &v.aliases)).collect(),
             metrics,
+            before,
         };
         let text = serde_json::to_string(&definition).map_err(|e| StoreError::Unusable(format!("the catalog: {e}")))?;
         wanted.insert((experiment.id.clone(), experiment.phase, metric.to_owned()), text);
         Ok::<(), StoreError>(())
     };
-    want("", Vec::new())?;
+    want("", Vec::new(), &[])?;
     for metric in &experiment.metrics {
-        let parts = match &metric.definition {
-            MetricDefinition::Events(events) => vec![Some(events)],
-            MetricDefinition::Ratio { numerator, denominator } => {
-                vec![experiment.event_metric(numerator), experiment.event_metric(denominator)]
+        let of = |parts: [&str; 2]| parts.iter().filter_map(|id| experiment.event_metric(id)).collect();
+        match &metric.definition {
+            MetricDefinition::Events(events) => want(&metric.id, vec![events], &[])?,
+            MetricDefinition::Ratio { numerator, denominator } => want(&metric.id, of([numerator, denominator]), &[])?,
+            MetricDefinition::Joint { first, second } => {
+                let parts = of([&first.metric, &second.metric]);
+                want(&metric.id, parts, &[first.before, second.before])?;
             }
-        };
-        want(&metric.id, parts.into_iter().flatten().collect())?;
+        }
     }
     Ok(wanted)
 }
@@ -127,7 +133,7 @@ fn measured_names(compiled: &Compiled) -> HashSet<i64> {
         .flat_map(|p| &p.metrics)
         .flat_map(|m| {
             let second = match &m.pair {
-                Some(Pair::Denominator(measure)) => Some(measure.name),
+                Some(Pair::Other(measure)) => Some(measure.name),
                 _ => None,
             };
             std::iter::once(m.measure.name).chain(second)
@@ -141,7 +147,11 @@ fn compile_metric(
     metric: &CatalogMetric,
     target: Target,
 ) -> Result<Metric, StoreError> {
-    let missing = |part: &str| StoreError::Unusable(format!("metric {:?} needs {part:?}, which is missing", metric.id));
+    let part = |id: &str| {
+        experiment
+            .event_metric(id)
+            .ok_or_else(|| StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id)))
+    };
     match &metric.definition {
         MetricDefinition::Events(events) => {
             let pre_ms = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
@@ -152,15 +162,30 @@ fn compile_metric(
                 bands: events.bands,
             })
         }
-        MetricDefinition::Ratio { numerator, denominator } => {
-            let above = experiment.event_metric(numerator).ok_or_else(|| missing(numerator))?;
-            let below = experiment
-                .event_metric(denominator)
-                .ok_or_else(|| missing(denominator))?;
+        MetricDefinition::Ratio { numerator, denominator } => Ok(Metric {
+            target,
+            measure: compile_measure(names, part(numerator)?)?,
+            pair: Some(Pair::Other(compile_measure(names, part(denominator)?)?)),
+            bands: false,
+        }),
+        MetricDefinition::Joint { first, second } => {
+            let mut measure = |one: &InPeriod| {
+                let events = part(&one.metric)?;
+                let during = compile_measure(names, events)?;
+                Ok::<_, StoreError>(if one.before {
+                    Measure {
+                        from_ms: -i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000,
+                        window_ms: 0,
+                        ..during
+                    }
+                } else {
+                    during
+                })
+            };
             Ok(Metric {
                 target,
-                measure: compile_measure(names, above)?,
-                pair: Some(Pair::Denominator(compile_measure(names, below)?)),
+                measure: measure(first)?,
+                pair: Some(Pair::Other(measure(second)?)),
                 bands: false,
             })
         }

@@ -47,7 +47,7 @@ pub struct Measure {
     pub filter: Vec<(String, PropertyValue)>,
     /// The property added up; None: the event's value.
     pub property: Option<String>,
-    /// The window begins this long after the first exposure,
+    /// The window begins this long after the first exposure (below zero: before it),
     pub from_ms: i64,
     /// and ends this long after it.
     pub window_ms: i64,
@@ -58,8 +58,8 @@ pub struct Measure {
 /// The second value of a unit.
 #[derive(Debug, Clone)]
 pub enum Pair {
-    /// Of a ratio.
-    Denominator(Measure),
+    /// Another measure, such as a ratio's denominator.
+    Other(Measure),
     /// The same measure in the time before the first exposure, this long.
     PrePeriod(i64),
 }

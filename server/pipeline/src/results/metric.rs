@@ -1,13 +1,11 @@
 //! One metric: its arms, and the lifts against control.
 
-use evenhand_stats::{
-    ArmData, ArmEstimate, CupedMoments, Headline, MetricKind, MinimumData, Moments, RatioMoments, Unavailable,
-    adjust_by_pre_period,
-};
+use evenhand_stats::{ArmData, ArmEstimate, Headline, MetricKind, MinimumData, Moments, RatioMoments, Unavailable};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    adjusted,
     banded::{self, ShownCap},
     bayesian::{Posterior, posterior},
     effect::{Judge, ShownLift},
@@ -146,9 +144,9 @@ pub(super) fn summarise(
     shown: &impl Fn(&NamedCell) -> bool,
     judge: &Judge,
 ) -> MetricResults {
-    let (kind, has_pre_period) = match &metric.definition {
-        MetricDefinition::Ratio { .. } => (MetricKind::Ratio, false),
-        MetricDefinition::Events(events) => (events.kind, events.pre_period_seconds.is_some_and(|s| s > 0)),
+    let kind = match &metric.definition {
+        MetricDefinition::Ratio { .. } | MetricDefinition::Joint { .. } => MetricKind::Ratio,
+        MetricDefinition::Events(events) => events.kind,
     };
     let none = TargetAggregates::default();
     let target = frame.aggregates.metrics.get(&metric.id).unwrap_or(&none);
@@ -162,10 +160,10 @@ pub(super) fn summarise(
         cap,
         whole_only,
     } = read(metric, kind, target, &whole, frame, shown);
-    let adjusted = if has_pre_period && kind != MetricKind::Quantile && !whole_only {
-        adjust(&sums)
-    } else {
+    let adjusted = if whole_only {
         None
+    } else {
+        adjusted::adjust(metric, frame, shown, &sums)
     };
     let control = variations.iter().position(|v| v.is_control);
     let minimum = metric.reading.minimum;
@@ -434,23 +432,4 @@ pub(super) fn estimate(kind: MetricKind, sums: &Sums) -> Result<ArmEstimate, Una
         sum: small(&sums.sum)?,
         sum_sq: small(&sums.sum_sq)?,
     })
-}
-
-/// The slope and the adjusted arms; None where any arm has too little for it.
-fn adjust(sums: &[Sums]) -> Option<(f64, Vec<ArmEstimate>)> {
-    let moments: Option<Vec<CupedMoments>> = sums
-        .iter()
-        .map(|s| {
-            Some(CupedMoments {
-                n: super::units(s.n),
-                sum: s.sum.to_i128()?,
-                sum_sq: s.sum_sq.to_i128()?,
-                sum_pre: s.pair_sum.to_i128()?,
-                sum_pre_sq: s.pair_sum_sq.to_i128()?,
-                sum_cross: s.pair_cross.to_i128()?,
-            })
-        })
-        .collect();
-    let adjusted = adjust_by_pre_period(&moments?).ok()?;
-    Some((adjusted.theta, adjusted.arms))
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenhand_core::event::{Event, parse_micros};
 use evenhand_pipeline::{
     KeyKind,
-    catalog::{Catalog, CatalogExperiment, EventMetric, MetricDefinition, NumberSource},
+    catalog::{Catalog, CatalogExperiment, EventMetric, InPeriod, MetricDefinition, NumberSource},
 };
 use evenhand_stats::MetricKind;
 use sha2::{Digest, Sha256};
@@ -157,11 +157,25 @@ fn one_unit(experiment: &CatalogExperiment, own: &[&Counted], table: &mut Table)
         if standing != "counted" {
             continue;
         }
+        let t0 = first.time;
         for metric in &experiment.metrics {
             let (x, y) = match &metric.definition {
                 MetricDefinition::Ratio { numerator, denominator } => {
                     let part = |id: &str| during(experiment.event_metric(id).unwrap(), own, first.time);
                     (part(numerator), part(denominator))
+                }
+                MetricDefinition::Joint { first, second } => {
+                    let part = |one: &InPeriod| {
+                        let events = experiment.event_metric(&one.metric).unwrap();
+                        match one.before {
+                            true => {
+                                let pre = i64::from(events.pre_period_seconds.unwrap()) * 1_000;
+                                between(events, own, t0 - pre, t0)
+                            }
+                            false => during(events, own, t0),
+                        }
+                    };
+                    (part(first), part(second))
                 }
                 MetricDefinition::Events(events) => {
                     let pre = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use evenhand_pipeline::{
     StoreError,
-    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, MetricDefinition, NumberSource, PropertyFilter},
+    catalog::{
+        Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
+        PropertyFilter,
+    },
     process::compile::wanted_value,
 };
 use evenhand_stats::MetricKind;
@@ -100,20 +103,30 @@ fn definition(experiment: &CatalogExperiment) -> Result<Definition<'_>, StoreErr
 fn metric<'a>(experiment: &'a CatalogExperiment, metric: &'a CatalogMetric) -> Result<Metric<'a>, StoreError> {
     let window = |events: &EventMetric| i64::from(events.window_seconds) * 1_000;
     let from = |events: &EventMetric| i64::from(events.from_seconds) * 1_000;
+    let before = |events: &EventMetric| i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
     let (value, pair) = match &metric.definition {
         MetricDefinition::Events(events) => {
-            let before = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
+            let before = before(events);
             let pair = (before > 0).then(|| measure(events, -before, 0)).transpose()?;
             (measure(events, from(events), window(events))?, pair)
         }
         MetricDefinition::Ratio { numerator, denominator } => {
             let part = |id: &str| {
-                let events = experiment.event_metric(id).ok_or_else(|| {
-                    StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id))
-                })?;
+                let events = events_of(experiment, metric, id)?;
                 measure(events, from(events), window(events))
             };
             (part(numerator)?, Some(part(denominator)?))
+        }
+        MetricDefinition::Joint { first, second } => {
+            let part = |one: &InPeriod| {
+                let events = events_of(experiment, metric, &one.metric)?;
+                if one.before {
+                    measure(events, -before(events), 0)
+                } else {
+                    measure(events, from(events), window(events))
+                }
+            };
+            (part(first)?, Some(part(second)?))
         }
     };
     Ok(Metric {
@@ -121,6 +134,16 @@ fn metric<'a>(experiment: &'a CatalogExperiment, metric: &'a CatalogMetric) -> R
         value,
         pair,
     })
+}
+
+fn events_of<'a>(
+    experiment: &'a CatalogExperiment,
+    metric: &CatalogMetric,
+    id: &str,
+) -> Result<&'a EventMetric, StoreError> {
+    experiment
+        .event_metric(id)
+        .ok_or_else(|| StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id)))
 }
 
 fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>, StoreError> {

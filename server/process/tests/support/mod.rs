@@ -18,8 +18,8 @@ use evenhand_pipeline::{
     ContentKind, IngestMeta, KeyKind, Pipeline, PipelineConfig, Pseudonyms,
     analytics::{AggregateSource, PhaseAggregates, Slice},
     catalog::{
-        Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, MetricDefinition, NumberSource,
-        PropertyFilter,
+        Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, InPeriod, MetricDefinition,
+        NumberSource, PropertyFilter,
     },
     process::UnitKey,
 };
@@ -154,6 +154,14 @@ pub fn experiment(id: &str, phase: u32, unit_type: &str, metrics: Vec<CatalogMet
     }
 }
 
+pub fn joint(id: &str, first: InPeriod, second: InPeriod) -> CatalogMetric {
+    CatalogMetric {
+        id: id.into(),
+        reading: Default::default(),
+        definition: MetricDefinition::Joint { first, second },
+    }
+}
+
 /// Every kind of metric, over small windows, so that random events fall on every side of every border.
 pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
     let mut revenue = event_metric("revenue", MetricKind::Sum, "purchase");
@@ -183,9 +191,13 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
     if let MetricDefinition::Events(events) = &mut median.definition {
         events.bands = true;
     }
+    let mut views = event_metric("views", MetricKind::Count, "view");
+    if let MetricDefinition::Events(events) = &mut views.definition {
+        events.pre_period_seconds = Some(20);
+    }
     vec![
         event_metric("bought", MetricKind::Proportion, "purchase"),
-        event_metric("views", MetricKind::Count, "view"),
+        views,
         revenue,
         filtered,
         price,
@@ -199,6 +211,12 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
                 denominator: "views".into(),
             },
         },
+        joint("before", InPeriod::before("revenue"), InPeriod::before("views")),
+        joint(
+            "views_revenue_before",
+            InPeriod::during("views"),
+            InPeriod::before("revenue"),
+        ),
     ]
 }
 
