@@ -219,6 +219,8 @@ fn main() {
         .unwrap();
     let sent = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
+    // Each sender has a seed of its own, and each run others.
+    let seed = now_ms().unsigned_abs().wrapping_mul(SENDERS);
     for sender in 0..SENDERS {
         let (pipeline, sent, users, experiments, events, rate) = (
             pipeline.clone(),
@@ -229,7 +231,7 @@ fn main() {
             options.rate,
         );
         runtime.spawn(async move {
-            let mut random = SmallRng::seed_from_u64(sender ^ now_ms().unsigned_abs());
+            let mut random = SmallRng::seed_from_u64(seed.wrapping_add(sender));
             while let before = sent.fetch_add(BATCH, Ordering::Relaxed)
                 && before < events
             {
