@@ -153,7 +153,7 @@ class Cluster:
     def configuration(self, node: Node) -> str:
         sections = [
             f'data_dir = "{node.directory}/data"', f'listen = "{node.host}:{node.port}"',
-            f'pseudonym_key_file = "{self.secrets}/pseudonym.key"', "store_plain_unit_ids = true"]
+            f'pseudonym_key_file = "{self.secrets}/pseudonym.key"', "store_plain_unit_ids = true", "exposures_due_s = 1"]
         given = {name: server for name, server in self.servers.items() if name not in node.without}
         if "postgres" in given:
             sections.append(f'[definitions]\npostgres = "{self.servers["postgres"].url}"\nsigning_keys_file = "{self.secrets}/signing-keys.json"\nadmin_token_file = "{self.secrets}/admin-token"')

@@ -41,6 +41,7 @@ def run(cluster: Cluster, count: int, seed: int) -> dict:
     replay(cluster, processor, cells)
     shown({"serve": serve, "process": processor})
     erased = erase(cluster, serve)
+    lost(cluster, serve)
     without_database(cluster, serve)
     return {"events": count, "cells": len(cells), "erased": erased}
 
@@ -112,6 +113,33 @@ def erase(cluster: Cluster, serve: Node) -> int:
         raise AssertionError(f"{left} rows of {user} are left")
     print(f"erasure: {had} events of one user are gone", flush=True)
     return had
+
+
+def lost(cluster: Cluster, serve: Node) -> None:
+    """Exposures that never came are missed by the node that decided: its sample is held against the exposures in ClickHouse."""
+    key, users = cluster.keys["server"], 8_000
+    exposures = []
+    for number in range(users):
+        answer = serve.http("POST", "/v1/assignments", {"context": {"user_id": f"asked-{number}"}, "flags": [FLAG]}, key)
+        exposures.append(answer.json()["assignments"][FLAG]["exposure"] | {"event_id": event_set.event_id(b"asked", number), "timestamp": int(time.time() * 1000)})
+
+    def send(part: list[dict]) -> None:
+        for at in range(0, len(part), 1_000):
+            answer = serve.http("POST", "/v1/events", part[at : at + 1_000], key)
+            if answer.status != 202 or answer.json()["rejected"]:
+                raise AssertionError(f"exposures are taken: {answer.status} {answer.body[:300]!r}")
+
+    def loss() -> dict:
+        return serve.api("GET", f"{event_set.E}/experiments/by-user/results/health").json()["exposure_loss"]
+
+    send(exposures[: users * 7 // 10])
+    # One unit in 32 is looked at: 250, with a standard deviation of 16; the share's is 0.029.
+    found = eventually(loss, lambda found: found["decided_sampled"] > 180 and 0.15 < found["share_lost"] < 0.45, "three in ten are found to be lost", 60)
+    if found["finding"] != "failure":
+        raise AssertionError(f"which is a failure: {found}")
+    send(exposures[users * 7 // 10 :])
+    well = eventually(loss, lambda found: found["share_lost"] == 0, "nothing is lost when all have come", 60)
+    print(f"exposure loss: {found['share_lost']:.0%} of {found['decided_sampled']} sampled units, then {well['share_lost']:.0%} of {well['decided_sampled']}", flush=True)
 
 
 def without_database(cluster: Cluster, serve: Node) -> None:
