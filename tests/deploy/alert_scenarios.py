@@ -63,6 +63,12 @@ def healthy() -> dict[str, str]:
             f"evenhand_spool_refused_events_total{{{labels}}}": rising(0),
             f"evenhand_events_accepted_total{{{place}}}": rising(60000),
             f'evenhand_events_rejected_total{{code="too_old",{place}}}': rising(60),
+            f"evenhand_steward_leads{{{labels}}}": steady(1 if node == "b" else 0),
+            f"evenhand_steward_failures_total{{{labels}}}": rising(0.1),
+            f'evenhand_steward_acts_total{{act="kill",{labels}}}': rising(0),
+            # A ramp and a bandit at their daily work.
+            f'evenhand_steward_acts_total{{act="ramp_step",{labels}}}': rising(0.2),
+            f'evenhand_steward_acts_total{{act="weights",{labels}}}': rising(1),
         }
     labels = SERVE.format("a")
     series |= {
@@ -77,6 +83,7 @@ def healthy() -> dict[str, str]:
         f"evenhand_clickhouse_up{{{labels}}}": steady(1),
         f'evenhand_clickhouse_failures_total{{operation="insert",code="241",{labels}}}': rising(0),
         f'evenhand_process_dead_letters_total{{reason="not an event",{labels}}}': rising(0),
+        f"evenhand_catalog_publish_stopped{{{labels}}}": steady(0),
     }
     for stage in ("rekey", "process"):
         place = f'stage="{stage}",partition="0",{labels}'
@@ -160,6 +167,14 @@ SCENARIOS: dict[str, tuple[dict[str, str | None], dict[int, set[str]]]] = {
     "a record can't be processed": (on("evenhand_process_dead_letters_total", rising(0.1)), {30: {"EvenhandDeadLetters"}}),
     "ClickHouse refuses inserts": (on("evenhand_clickhouse_failures_total", rising(60)), {3: set(), 12: {"EvenhandClickHouseFails"}}),
     "ClickHouse is away": (on("evenhand_clickhouse_up", steady(0)), {3: set(), 8: {"EvenhandClickHouseCutOff"}}),
+    "nobody looks after experiments": (on("evenhand_steward_leads", steady(0)), {3: set(), 8: {"EvenhandExperimentsUnwatched"}}),
+    "looks fail": (on("evenhand_steward_failures_total", rising(6), B), {5: set(), 30: {"EvenhandLooksFail"}}),
+    # The sixth minute's kill is told of for ten minutes.
+    "an experiment is killed by itself": (
+        on("evenhand_steward_acts_total", f"0x5 1x{MINUTES}", "kill", B),
+        {4: set(), 8: {"EvenhandActedByItself"}, 30: set()},
+    ),
+    "definitions for Flink are not published": (on("evenhand_catalog_publish_stopped", steady(1)), {5: set(), 15: {"EvenhandCatalogUnpublished"}}),
     "a version without the new series": (on("evenhand_assignment_seconds_count", None), {10: set(), 40: MISSING}),
 }
 

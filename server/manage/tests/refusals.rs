@@ -36,6 +36,25 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("experiments", cut(&["user_id"]), "dimensions[0]", "which one"),
         ("experiments", cut(&["account_id"]), "dimensions[0]", "which one"),
         ("experiments", cut(&["device_id"]), "dimensions[0]", "which one"),
+        // `cut-by-tenant` has it as a dimension.
+        (
+            "experiments",
+            experiment("y", "f", json!({ "unit": "tenant" })),
+            "unit",
+            "pseudonyms",
+        ),
+        (
+            "holdouts",
+            json!({ "key": "i", "unit": "tenant", "share": 10 }),
+            "unit",
+            "pseudonyms",
+        ),
+        (
+            "segments",
+            json!({ "key": "t", "list": { "unit": "tenant" } }),
+            "list.unit",
+            "pseudonyms",
+        ),
         ("flags", with(flag("g"), json!({ "key": "a key" })), "key", "A-Z"),
         ("flags", with(flag("g"), json!({ "off": "z" })), "off", "variations"),
         (
@@ -311,6 +330,8 @@ async fn prepared() -> Api {
     api.create("segments", json!({ "key": "s", "list": { "unit": "user_id" } }))
         .await;
     api.flag("f").await;
+    api.experiment("cut-by-tenant", "f", json!({ "dimensions": ["tenant"] }))
+        .await;
     api
 }
 

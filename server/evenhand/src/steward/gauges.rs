@@ -5,13 +5,26 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// What is counted by name. All of them stand there from the start: what begins with 1 has not increased, and no alert would fire.
+const ACTS: [&str; 7] = ["dry_run", "kill", "notify", "pause", "ramp_step", "ship", "weights"];
+
 /// Counters of one process.
-#[derive(Default)]
 pub struct Gauges {
     leads: AtomicBool,
     looks: AtomicU64,
     failures: AtomicU64,
     acts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for Gauges {
+    fn default() -> Self {
+        Self {
+            leads: AtomicBool::default(),
+            looks: AtomicU64::default(),
+            failures: AtomicU64::default(),
+            acts: Mutex::new(ACTS.map(|act| (act, 0)).into()),
+        }
+    }
 }
 
 impl Gauges {

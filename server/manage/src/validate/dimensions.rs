@@ -53,6 +53,35 @@ pub(super) fn check_dimensions(model: &Model, project: &str, experiment: &Experi
     }
 }
 
+/// Checks that no experiment's exposures carry what is to be a unit id; of the experiment with the key `own` another check says so.
+pub(super) fn check_unit(
+    model: &Model,
+    project: &str,
+    (field, unit): (&str, &str),
+    own: Option<&str>,
+    problems: &mut Problems,
+) {
+    let carries = |experiment: &&Experiment| {
+        if own == Some(experiment.key.as_str()) {
+            return false;
+        }
+        let mut names = experiment.dimensions.iter();
+        names.any(|name| attribute(name) == attribute(unit))
+    };
+    let mut experiments = model.experiments.scope(project).map(|stored| &stored.body);
+    if let Some(carrier) = experiments.find(carries) {
+        problems.add(
+            field,
+            format!(
+                "`{}` is a dimension of the experiment `{}`, whose exposures keep it as it is",
+                shortened(unit),
+                carrier.key
+            ),
+            "take it out of those `dimensions` first, or randomise by another attribute: unit ids are made pseudonyms before they are kept",
+        );
+    }
+}
+
 /// `geo` is another name of `country` (docs/contract/context.md).
 fn attribute(name: &str) -> &str {
     if name == "geo" { "country" } else { name }

@@ -1,6 +1,6 @@
 //! Experiments.
 
-use super::dimensions::check_dimensions;
+use super::dimensions::{check_dimensions, check_unit};
 use super::expression::check_expression;
 use super::stewardship::stewardship;
 use super::{
@@ -59,6 +59,8 @@ pub fn experiment(
     }
     metrics(model, project, experiment, before, problems);
     check_dimensions(model, project, experiment, problems);
+    let unit = ("unit", experiment.unit.as_str());
+    check_unit(model, project, unit, Some(&experiment.key), problems);
     analysis(&experiment.analysis, problems);
     stewardship(model, project, experiment, problems);
 }

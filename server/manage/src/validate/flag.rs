@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::dimensions::check_unit;
 use super::expression::check_expression;
 use super::{
     check_attribute, check_holdouts, check_interval, check_key, check_requires, check_share, check_texts, known,
@@ -151,7 +152,9 @@ fn one_rule(
         }
         FlagRule::Targeted(_) => {}
         FlagRule::Rollout(rollout) => {
-            check_attribute(&format!("{at}.unit"), &rollout.unit, problems);
+            let field = format!("{at}.unit");
+            check_attribute(&field, &rollout.unit, problems);
+            check_unit(model, project, (&field, &rollout.unit), None, problems);
             check_share(&format!("{at}.traffic"), rollout.traffic, problems);
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::dimensions::check_unit;
 use super::expression::check_expression;
 use super::{check_attribute, check_key, check_texts};
 use crate::definition::{Aggregation, EventSelector, Holdout, Layer, Metric, MetricKind, Segment};
@@ -32,6 +33,7 @@ pub fn holdout(model: &Model, project: &str, holdout: &Holdout, problems: &mut P
     check_key("key", &holdout.key, problems);
     check_texts(&holdout.name, &[("description", &holdout.description)], &[], problems);
     check_attribute("unit", &holdout.unit, problems);
+    check_unit(model, project, ("unit", &holdout.unit), None, problems);
     problems.check(
         (1..=super::WHOLE).contains(&holdout.share),
         "share",
@@ -49,7 +51,10 @@ pub fn segment(model: &Model, project: &str, segment: &Segment, problems: &mut P
     check_texts(&segment.name, &[("description", &segment.description)], &[], problems);
     match (&segment.expression, &segment.list) {
         (Some(expression), None) => check_expression(model, project, "expression", expression, None, problems),
-        (None, Some(list)) => check_attribute("list.unit", &list.unit, problems),
+        (None, Some(list)) => {
+            check_attribute("list.unit", &list.unit, problems);
+            check_unit(model, project, ("list.unit", &list.unit), None, problems);
+        }
         (Some(_), Some(_)) => problems.add(
             "list",
             "a segment has an expression or an id list, not both",
