@@ -295,14 +295,21 @@ fun main(arguments: Array<String>) {
             before = resident()
             if (i >= 3 && before - last < MEGABYTE) break
         }
-        val heapBefore = heap()
-        // In parts: one long round leaves garbage that a few collections don't give back.
-        repeat(4) {
-            round(size / 4, 250 / slow, 20)
-            resident()
+        var grown = 0L
+        var heapGrown = 0L
+        // A leak grows each time; a JVM whose compilers were late (other programs have the processors) grows once.
+        for (attempt in 0 until 3) {
+            before = resident()
+            val heapBefore = heap()
+            // In parts: one long round leaves garbage that a few collections don't give back.
+            repeat(4) {
+                round(size / 4, 250 / slow, 20)
+                resident()
+            }
+            grown = resident() - before
+            heapGrown = heap() - heapBefore
+            if (grown < 8 * MEGABYTE && heapGrown < 4 * MEGABYTE) break
         }
-        val grown = resident() - before
-        val heapGrown = heap() - heapBefore
         client.close(1)
         // A leak of 8 bytes a decision, or of 5 % of a manifest an update, is more than this.
         check(grown < 8 * MEGABYTE, "less than 8 MB more resident", "${grown / MEGABYTE} MB")
