@@ -149,10 +149,12 @@ FROM phase_names
 GROUP BY environment, experiment, phase, unit_type, sent, spread;
 
 -- What a metric measures: its value, and where it has one its paired value (a ratio's denominator, or the time before the exposure).
--- Metric '' is the unit itself: it names no event, so its value is 0.
-CREATE TEMPORARY VIEW phase_metrics AS
+-- Metric '' is the unit itself: it names no event, so its value is 0. `steps` is the measure, and of a funnel the steps before it too: whoever
+-- has a name and filters.
+CREATE TEMPORARY VIEW phase_measures AS
 SELECT
   environment, experiment, phase, spread, metric, part, measure,
+  COALESCE(ARRAY_APPEND(JSON_QUERY(measure, '$.before' RETURNING ARRAY<STRING>), measure), ARRAY[measure]) AS steps,
   LPAD(COALESCE(JSON_VALUE(spec, '$.value.most'), '9223372036854775807'), 19, '0')
     || LPAD(COALESCE(JSON_VALUE(spec, '$.pair.most'), '9223372036854775807'), 19, '0') AS caps
 FROM (
@@ -165,20 +167,30 @@ FROM (
 )
 WHERE measure IS NOT NULL;
 
+-- Each step by itself. `mark` is what an event that fits a step of a funnel is told by: 2 digits for the number of steps, a letter for the step.
+-- Letters are none of the hexadecimal digits, others for the value and the paired value, and fall as the steps rise: see `walked_totals`.
+CREATE TEMPORARY VIEW phase_metrics AS
+SELECT
+  environment, experiment, phase, spread, metric, part, measure, caps, step, selector,
+  CASE WHEN CARDINALITY(steps) > 1 THEN
+    LPAD(CAST(CARDINALITY(steps) AS STRING), 2, '0') || SUBSTRING(CASE part WHEN 'value' THEN 'zyxwvutsrq' ELSE 'ponmlkjihg' END, step, 1) END AS mark
+FROM phase_measures
+CROSS JOIN UNNEST(steps) WITH ORDINALITY AS s (selector, step);
+
 CREATE TEMPORARY VIEW metric_parts AS
 SELECT
-  environment, experiment, phase, spread, metric, part, caps,
-  JSON_VALUE(measure, '$.event_name') AS event_name,
+  environment, experiment, phase, spread, metric, part, step, mark, caps,
+  JSON_VALUE(selector, '$.event_name') AS event_name,
   JSON_VALUE(measure, '$.adds') AS adds,
   JSON_VALUE(measure, '$.path') AS number_path,
-  JSON_QUERY(measure, '$.filters' RETURNING ARRAY<STRING>) AS filters,
+  JSON_QUERY(selector, '$.filters' RETURNING ARRAY<STRING>) AS filters,
   CAST(JSON_VALUE(measure, '$.from_ms') AS BIGINT) AS from_ms,
   CAST(JSON_VALUE(measure, '$.to_ms') AS BIGINT) AS to_ms
 FROM (
   SELECT /*+ STATE_TTL('phase_metrics' = '0 s') */
-    environment, experiment, phase, spread, metric, part, MAX(measure) AS measure, MAX(caps) AS caps
+    environment, experiment, phase, spread, metric, part, step, MAX(measure) AS measure, MAX(selector) AS selector, MAX(mark) AS mark, MAX(caps) AS caps
   FROM phase_metrics
-  GROUP BY environment, experiment, phase, spread, metric, part
+  GROUP BY environment, experiment, phase, spread, metric, part, step
 );
 
 -- ---- events ----
@@ -277,7 +289,7 @@ WHERE c.event_name <> '$exposure' AND u.unit IS NOT NULL;
 -- 15 digits of the first exposure's time, `described`.
 CREATE TEMPORARY VIEW unit_measures AS
 SELECT /*+ STATE_TTL('m' = '0 s') */
-  a.environment, a.experiment, a.phase, a.epoch, a.unit, a.unit_type, m.metric, m.part, m.event_name, m.adds, m.number_path, m.filters,
+  a.environment, a.experiment, a.phase, a.epoch, a.unit, a.unit_type, m.metric, m.part, m.step, m.mark, m.event_name, m.adds, m.number_path, m.filters,
   a.t0 + m.from_ms AS from_time, a.t0 + m.to_ms AS to_time,
   m.caps || RPAD(a.standing, 10, ' ') || LPAD(CAST(a.t0 AS STRING), 15, '0') || a.described AS holder
 FROM assignments AS a
@@ -286,11 +298,13 @@ JOIN metric_parts AS m
   AND CAST(ABS(MOD(HASH_CODE(a.unit), 16)) AS STRING) = m.spread
   AND (a.standing = 'counted' OR m.metric = '');
 
--- Each event that a measure of its unit counts, or the measure alone while there is none: then its value is 0.
+-- Each event that a measure of its unit counts, or the measure alone while there is none: then its value is 0. Of a funnel, each event that fits
+-- a step; `reached` puts them in order: 15 digits of time, 36 characters of event id, `mark`.
 -- A filter compares JSON values, both written by the same function; the API allows 16.
 CREATE TEMPORARY VIEW counted_conversions AS
 SELECT
   m.environment, m.experiment, m.phase, m.epoch, m.unit, m.metric, m.part, m.holder, m.adds, m.number_path, c.event_id, c.micros,
+  LPAD(CAST(c.`time` AS STRING), 15, '0') || c.event_id || m.mark AS reached,
   JSON_QUERY(c.properties, m.number_path WITH UNCONDITIONAL WRAPPER) AS number_text
 FROM unit_measures AS m
 LEFT JOIN conversions AS c
@@ -314,12 +328,12 @@ LEFT JOIN conversions AS c
     AND (COALESCE(CARDINALITY(m.filters), 0) < 16 OR JSON_QUERY(c.properties, JSON_VALUE(m.filters[16], '$.path') WITH UNCONDITIONAL WRAPPER) = JSON_QUERY(m.filters[16], '$.equals' WITH UNCONDITIONAL WRAPPER));
 
 -- In micro-units. A property that is no number, or no whole number of millionths within range, adds nothing: 24 digits after the point
--- hold every double from a millionth up, so that whether it is whole is decided exactly.
+-- hold every double from a millionth up, so that whether it is whole is decided exactly. A step of a funnel adds nothing by itself.
 CREATE TEMPORARY VIEW amounts AS
 SELECT
-  environment, experiment, phase, epoch, unit, metric, part, holder,
+  environment, experiment, phase, epoch, unit, metric, part, holder, reached,
   CASE
-    WHEN event_id IS NULL THEN 0
+    WHEN event_id IS NULL OR reached IS NOT NULL THEN 0
     WHEN adds = 'events' THEN 1000000
     WHEN number_path IS NULL THEN COALESCE(micros, 0)
     WHEN whole = exact_number AND ABS(whole) <= 9223372036854.775807 THEN CAST(whole * 1000000 AS BIGINT)
@@ -337,14 +351,30 @@ CREATE TEMPORARY VIEW totals AS
 SELECT
   environment, experiment, phase, epoch, metric, unit, MAX(holder) AS holder,
   SUM(CAST(CASE part WHEN 'value' THEN amount ELSE 0 END AS DECIMAL(38, 0))) AS value_total,
-  SUM(CAST(CASE part WHEN 'pair' THEN amount ELSE 0 END AS DECIMAL(38, 0))) AS pair_total
+  SUM(CAST(CASE part WHEN 'pair' THEN amount ELSE 0 END AS DECIMAL(38, 0))) AS pair_total,
+  ARRAY_AGG(reached) FILTER (WHERE reached IS NOT NULL) AS reached
 FROM amounts
 GROUP BY environment, experiment, phase, epoch, metric, unit;
+
+-- A funnel: 1 if its letters come one after the other in the walk of the unit, which is all that it reached in the order of (time, event id).
+-- An event that fits several steps stands there several times, side by side, the later step first: after one letter of it no letter of it is
+-- the next, so that no event is two steps. The pattern looks for the first of each letter and never goes back (`*+`): it takes one pass, however
+-- long the walk. The number of steps, at 7 characters each, says how much of it is asked for.
+CREATE TEMPORARY VIEW walked_totals AS
+SELECT
+  environment, experiment, phase, epoch, metric, unit, holder,
+  value_total + CAST(CASE WHEN REGEXP(walk, SUBSTRING(
+    '^[^z]*+z[^y]*+y[^x]*+x[^w]*+w[^v]*+v[^u]*+u[^t]*+t[^s]*+s[^r]*+r[^q]*+q',
+    1, 1 + 7 * TRY_CAST(REGEXP_EXTRACT(walk, '([0-9]{2})[q-z]', 1) AS INT))) THEN 1000000 ELSE 0 END AS DECIMAL(38, 0)) AS value_total,
+  pair_total + CAST(CASE WHEN REGEXP(walk, SUBSTRING(
+    '^[^p]*+p[^o]*+o[^n]*+n[^m]*+m[^l]*+l[^k]*+k[^j]*+j[^i]*+i[^h]*+h[^g]*+g',
+    1, 1 + 7 * TRY_CAST(REGEXP_EXTRACT(walk, '([0-9]{2})[g-p]', 1) AS INT))) THEN 1000000 ELSE 0 END AS DECIMAL(38, 0)) AS pair_total
+FROM (SELECT *, ARRAY_JOIN(ARRAY_SORT(reached), '') AS walk FROM totals);
 
 -- The places in `holder`: where the unit type ends, and the length of the variation, which follows.
 CREATE TEMPORARY VIEW held_totals AS
 SELECT *, CAST(SUBSTRING(holder, 74 + unit_type_length, 3) AS INT) AS variation_length
-FROM (SELECT *, CAST(SUBSTRING(holder, 71, 3) AS INT) AS unit_type_length FROM totals);
+FROM (SELECT *, CAST(SUBSTRING(holder, 71, 3) AS INT) AS unit_type_length FROM walked_totals);
 
 -- Capped, at last within the range of 64 bits. Units that were overridden or seen in two variations are counted in no variation.
 INSERT INTO unit_values

@@ -18,12 +18,15 @@ METRICS = [
     {"key": "amounts", "kind": "sum", "event": events("purchase", "amount", trial=False), "window_ms": 5 * DAY},
     {"key": "named", "kind": "sum", "event": events("visit", "o'clo\\ck", **{"a.b": "x\"y"})},
     {"key": "back", "kind": "conversion_rate", "event": events("visit"), "window_start_ms": DAY, "window_ms": 4 * DAY},
+    {"key": "path", "kind": "funnel", "steps_before": [events("visit"), events("visit", tier=1)], "event": events("purchase"), "window_ms": 5 * DAY, "pre_period_ms": 4 * DAY},
+    {"key": "again", "kind": "funnel", "steps_before": [events("purchase"), events("visit", trial=False), events("purchase")], "event": events("purchase")},
+    {"key": "long", "kind": "funnel", "steps_before": [events("visit"), events("purchase")] * 4 + [events("visit")], "event": events("purchase")},
     {"key": "median", "kind": "quantile", "event": events("purchase"), "quantile_bp": 5000},
     {"key": "per-page", "kind": "ratio", "event": events("purchase", "amount"), "denominator": events("visit", "pages"), "window_ms": 4 * DAY, "pre_period_ms": 3 * DAY},
 ]
 EXPERIMENTS = [
     {"key": "alpha", "unit": "user_id", "phases": 2, "metrics": [metric["key"] for metric in METRICS]},
-    {"key": "beta", "unit": "device_id", "phases": 1, "metrics": ["buyers", "revenue", "per-page"], "dimensions": ["country", "beta"]},
+    {"key": "beta", "unit": "device_id", "phases": 1, "metrics": ["buyers", "revenue", "per-page", "path"], "dimensions": ["country", "beta"]},
     {"key": "gamma", "unit": "account_id", "phases": 1, "metrics": ["orders", "amounts"]},
 ]
 VARIATIONS = ("control", "treatment")
@@ -31,7 +34,8 @@ VARIATIONS = ("control", "treatment")
 
 def changed(metrics: list[dict]) -> list[dict]:
     """The same with other windows, filters and caps: what a running job must take over."""
-    other = {"buyers": {"window_ms": 6 * HOUR}, "orders": {"event": events("purchase", plan="free"), "pre_period_ms": 3 * DAY}, "capped": {"cap_micros": 20_500_000}}
+    other = {"buyers": {"window_ms": 6 * HOUR}, "orders": {"event": events("purchase", plan="free"), "pre_period_ms": 3 * DAY}, "capped": {"cap_micros": 20_500_000},
+             "path": {"steps_before": [events("purchase")]}, "again": {"steps_before": [events("visit"), events("visit", plan="pro")]}}
     return [metric | other.get(metric["key"], {}) for metric in metrics]
 
 
@@ -54,5 +58,7 @@ def measures(metric: dict) -> list[tuple[str, dict, tuple[int, int], dict | None
         return [(key, measure, window, below, window), (f"{key}/numerator", measure, window, measure, before), (f"{key}/denominator", below, window, below, before),
                 (f"{key}/before", measure, before, below, before), (f"{key}/numerator-denominator-before", measure, window, below, before),
                 (f"{key}/denominator-numerator-before", below, window, measure, before)]
+    if metric["kind"] == "funnel":
+        measure = {"add": "walk", "steps": [*metric["steps_before"], metric["event"]], "cap": None}
     before = metric.get("pre_period_ms")
     return [(metric["key"], measure, window, measure if before else None, (-(before or 0), 0))]

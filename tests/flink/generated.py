@@ -124,6 +124,15 @@ class Generator:
             more = {"properties": properties} if (properties := self._properties()) and draw.random() < 0.9 else {}
             more |= {"value": self._value()} if draw.random() < 0.9 else {}
             found.append((time, Record(self._event(draw.choice(["purchase", "purchase", "visit", "scroll"]), time, some, **more), draw.choice(["server", "client"]))))
+        if found and draw.random() < 0.25:
+            # A walk, on either side of the first exposure: what funnels are about. Some of its steps at the very same instant.
+            time = found[0][1].time + draw.choice([0, 0, HOUR, -DAY])
+            in_turn = draw.random() < 0.4
+            for step in range(12 if in_turn else draw.choice([4, 7, 12])):
+                time += draw.choice([1, HOUR] if in_turn else [0, 0, 1, HOUR])
+                name = ("visit", "purchase")[step % 2] if in_turn else draw.choice(["purchase", "visit"])
+                more = {"properties": properties} if (properties := self._properties()) else {}
+                found.append((time, Record(self._event(name, min(max(time, self.start), self.start + SPAN), units, **more), "server")))
         return found + [self._again(place, record) for place, record in found if draw.random() < 0.09]
 
     def _again(self, place: float, record: Record) -> tuple[float, Record]:

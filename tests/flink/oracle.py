@@ -43,14 +43,29 @@ def same(found: object, wanted: object) -> bool:
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
+def fits(selector: dict, record: Record) -> bool:
+    properties = record.event.get("properties", {})
+    return record.event["event_name"] == selector["event_name"] and all(same(properties.get(filter_["property"]), filter_["equals"]) for filter_ in selector["filters"])
+
+
+def walked(steps: list[dict], inside: list[Record]) -> bool:
+    """Of each step all places where it can stand: behind any place of the step before."""
+    ordered = sorted(inside, key=lambda record: (record.time, record.event["event_id"]))
+    places = [-1]
+    for step in steps:
+        places = [place for place, record in enumerate(ordered) if fits(step, record) and any(before < place for before in places)]
+    return bool(places)
+
+
 def measured(measure: dict, of_unit: list[Record], t0: int, time: tuple[int, int]) -> int:
+    inside = [record for record in of_unit if t0 + time[0] <= record.time < t0 + time[1]]
+    if measure["add"] == "walk":
+        return 1_000_000 * walked(measure["steps"], inside)
     total = 0
-    for record in of_unit:
+    for record in inside:
+        if not fits(measure, record):
+            continue
         properties = record.event.get("properties", {})
-        if record.event["event_name"] != measure["event_name"] or not t0 + time[0] <= record.time < t0 + time[1]:
-            continue
-        if not all(same(properties.get(filter_["property"]), filter_["equals"]) for filter_ in measure["filters"]):
-            continue
         if measure["add"] == "any":
             total = 1_000_000
         elif measure["add"] == "each":

@@ -77,6 +77,15 @@ def shares(records: list[Record], counts: dict[str, int]) -> None:
             raise Wrong(f"the generated log has only {counts[what]} {what} among {len(records)} records")
 
 
+def walks(expected: Sums) -> None:
+    """Some units go through each funnel, and most don't."""
+    for key in (metric["key"] for metric in METRICS if metric["kind"] == "funnel"):
+        found = [values for cell, values in expected.items() if cell[4] == key and cell[7] is None]
+        share = sum(values[1] for values in found) / 1e6 / sum(values[0] for values in found)
+        if not 0.01 < share < 0.5:
+            raise Wrong(f"{share:.1%} of the units go through {key}")
+
+
 def shown(results: dict) -> dict:
     """Without what says when, and how far."""
     return {name: value for name, value in results.items() if name not in ("as_of_ms", "lag_events", "lag_seconds")}
@@ -110,6 +119,7 @@ class Proof:
 
     def as_the_log_has_it(self) -> None:
         first = sums(self.records, METRICS, self.aliases)
+        walks(first)
         self.embedded.send(self.records)
         settle(self.embedded.sums, lambda: time.sleep(0.2), first, "the embedded server and the oracle")
         self.flink.wait_running()

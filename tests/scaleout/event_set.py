@@ -23,6 +23,8 @@ METRICS = [
     {"key": "items", "kind": "sum", "event": {"event_name": "purchase", "value_property": "items"}},
     {"key": "basket", "kind": "quantile", "event": {"event_name": "purchase"}, "quantile_bp": 9_000},
     {"key": "back", "kind": "conversion_rate", "event": {"event_name": "visit"}, "window_start_ms": DAY, "window_ms": 8 * DAY},
+    {"key": "path", "kind": "funnel", "steps_before": [{"event_name": "visit"}, {"event_name": "purchase", "filters": [{"property": "region", "equals": "eu"}]}],
+     "event": {"event_name": "purchase"}, "window_ms": 9 * DAY, "pre_period_ms": 4 * DAY},
     {"key": "order-value", "kind": "ratio", "event": {"event_name": "purchase"}, "denominator": {"event_name": "visit", "aggregation": "count"}, "pre_period_ms": 3 * DAY},
 ]
 

@@ -7,7 +7,7 @@ use evenhand_manage::definition::{
 };
 use evenhand_pipeline::catalog::{
     Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, InPeriod,
-    Method, MetricDefinition, NumberSource, PropertyFilter, Reading, Role,
+    Method, MetricDefinition, NumberSource, PropertyFilter, Reading, Role, Step,
 };
 use evenhand_stats::{MetricKind, MinimumData, Quantile};
 
@@ -110,19 +110,28 @@ fn other_names(alias: &str, id: &str) -> Vec<String> {
     }
 }
 
+fn filter(selector: &EventSelector) -> Vec<PropertyFilter> {
+    let wanted = selector.filters.iter().map(|f| PropertyFilter {
+        property: f.property.clone(),
+        equals: f.equals.clone(),
+    });
+    wanted.collect()
+}
+
+fn step(selector: &EventSelector) -> Step {
+    Step {
+        event_name: selector.event_name.clone(),
+        filter: filter(selector),
+    }
+}
+
 fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
     let events = |kind: MetricKind, selector: &EventSelector, cap_micros: Option<i64>| {
         MetricDefinition::Events(EventMetric {
             kind,
             event_name: selector.event_name.clone(),
-            filter: selector
-                .filters
-                .iter()
-                .map(|f| PropertyFilter {
-                    property: f.property.clone(),
-                    equals: f.equals.clone(),
-                })
-                .collect(),
+            filter: filter(selector),
+            before: metric.steps_before.iter().map(step).collect(),
             number: match &selector.value_property {
                 Some(name) => NumberSource::Property { name: name.clone() },
                 None => NumberSource::Value,
@@ -141,7 +150,7 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
     };
     let part = |id: String, definition| read(id, definition, Reading::default());
     let kind = match metric.kind {
-        ManagedKind::ConversionRate => MetricKind::Proportion,
+        ManagedKind::ConversionRate | ManagedKind::Funnel => MetricKind::Proportion,
         ManagedKind::Count => MetricKind::Count,
         ManagedKind::Sum => MetricKind::Sum,
         ManagedKind::Mean => MetricKind::Mean,
@@ -237,6 +246,7 @@ mod tests {
                 minimum: MinimumSample::default(),
                 kind: ManagedKind::Ratio,
                 event: selector("purchase"),
+                steps_before: Vec::new(),
                 denominator: Some(selector("visit")),
                 from_seconds: 0,
                 window_seconds: 60,

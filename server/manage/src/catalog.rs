@@ -83,8 +83,11 @@ pub struct CatalogMetric {
     pub minimum: MinimumSample,
     /// How events become a number.
     pub kind: MetricKind,
-    /// The events that count; of a ratio, the numerator.
+    /// The events that count; of a ratio, the numerator; of a funnel, its last step.
     pub event: EventSelector,
+    /// The steps of a funnel before its last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps_before: Vec<EventSelector>,
     /// The denominator of a ratio.
     pub denominator: Option<EventSelector>,
     /// Seconds after the first exposure from which on an event counts.
@@ -207,6 +210,7 @@ fn with_errors(mut metrics: Vec<CatalogMetric>) -> Vec<CatalogMetric> {
                 value_property: None,
                 aggregation: Aggregation::default(),
             },
+            steps_before: Vec::new(),
             denominator: None,
             window_seconds: ERROR_WINDOW_SECONDS,
             cap_micros: None,
@@ -250,6 +254,7 @@ fn metric(metric: &Metric, used: &ExperimentMetric) -> CatalogMetric {
         minimum: metric.minimum,
         kind: metric.kind,
         event: metric.event.clone(),
+        steps_before: metric.steps_before.clone(),
         denominator: metric.denominator.clone(),
         from_seconds: metric.window_start_ms.map_or(0, seconds),
         window_seconds: metric.window_ms.map_or(u32::MAX, seconds),

@@ -10,6 +10,12 @@ fn with(mut body: Value, more: Value) -> Value {
     body
 }
 
+/// What is well but for `more`.
+fn funnel(more: Value) -> Value {
+    let well = json!({ "key": "n", "kind": "funnel", "steps_before": [{ "event_name": "b" }], "event": { "event_name": "a" } });
+    with(well, more)
+}
+
 /// Kind, body, the field at fault, a word of the remedy.
 fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
     let rule = |more: Value| {
@@ -205,6 +211,61 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             json!({ "key": "n", "kind": "conversion_rate", "event": { "event_name": "a" }, "cap_micros": 5 }),
             "cap_micros",
             "leave it out",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "steps_before": [] })),
+            "steps_before",
+            "1 to 9",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "steps_before": vec![json!({ "event_name": "b" }); 10] })),
+            "steps_before",
+            "1 to 9",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "kind": "count" })),
+            "steps_before",
+            "make the kind `funnel`",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "steps_before": [{ "event_name": "b" }, { "event_name": "$exposure" }] })),
+            "steps_before[1].event_name",
+            "your code",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "steps_before": [{ "event_name": "b", "value_property": "p" }] })),
+            "steps_before[0].value_property",
+            "`filters`",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "event": { "event_name": "a", "value_property": "p" } })),
+            "event.value_property",
+            "`filters`",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "cap_micros": 5 })),
+            "cap_micros",
+            "leave it out",
+        ),
+        ("metrics", funnel(json!({ "cap_bp": 9000 })), "cap_bp", "leave it out"),
+        (
+            "metrics",
+            funnel(json!({ "quantile_bp": 5000 })),
+            "quantile_bp",
+            "`quantile`",
+        ),
+        (
+            "metrics",
+            funnel(json!({ "denominator": { "event_name": "a" } })),
+            "denominator",
+            "`ratio`",
         ),
         (
             "metrics",

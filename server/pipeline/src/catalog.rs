@@ -133,7 +133,7 @@ impl InPeriod {
 /// A metric over the events of a unit in `[t0 + from, t0 + window)`, t0 being the unit's first exposure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventMetric {
-    /// Proportion: 1 with any matching event. Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
+    /// Proportion: 1 with any matching event (of a funnel: one after [`Self::before`]). Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
     /// figure shown). Ratio is not allowed here.
     pub kind: MetricKind,
     /// Only events with this name match.
@@ -141,6 +141,10 @@ pub struct EventMetric {
     /// Only events whose properties equal all of these match.
     #[serde(default)]
     pub filter: Vec<PropertyFilter>,
+    /// The steps of a funnel before this event, each later than the one before by (time, event id); only of a Proportion, at most
+    /// [`MOST_STEPS_BEFORE`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Step>,
     /// What Sum and Mean add up.
     #[serde(default)]
     pub number: NumberSource,
@@ -158,6 +162,19 @@ pub struct EventMetric {
     /// Whether units are counted by bands of their values too: what quantiles and percentile caps are read from.
     #[serde(default)]
     pub bands: bool,
+}
+
+/// A funnel has at most this many steps before its last.
+pub const MOST_STEPS_BEFORE: usize = 9;
+
+/// Events that take a unit one step on in a funnel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Only events with this name match.
+    pub event_name: String,
+    /// Only events whose properties equal all of these match.
+    #[serde(default)]
+    pub filter: Vec<PropertyFilter>,
 }
 
 /// One equality on a top-level property, compared as JSON (a number equals the same number however written).
@@ -291,7 +308,13 @@ impl CatalogExperiment {
                 if events.cap_micros.is_some_and(|cap| cap < 0) {
                     return Err("the cap is at least 0".into());
                 }
-                for filter in &events.filter {
+                if !events.before.is_empty() && events.kind != MetricKind::Proportion {
+                    return Err("only a proportion has steps before its event".into());
+                }
+                if events.before.len() > MOST_STEPS_BEFORE {
+                    return Err(format!("has more than {MOST_STEPS_BEFORE} steps before its last"));
+                }
+                for filter in events.filter.iter().chain(events.before.iter().flat_map(|s| &s.filter)) {
                     let text = filter.equals.to_string();
                     PropertyValue::try_from(text.as_str())
                         .map_err(|e| format!("filter on {:?}: {e}", filter.property))?;

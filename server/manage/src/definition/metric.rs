@@ -12,6 +12,8 @@ use super::analysis::MinimumSample;
 pub enum MetricKind {
     /// The share of units with at least one event.
     ConversionRate,
+    /// The share of units that went through several events in order: those of `steps_before`, then `event`.
+    Funnel,
     /// Events per unit.
     Count,
     /// The sum of the events' `value`, per unit.
@@ -89,8 +91,11 @@ pub struct Metric {
     pub description: String,
     /// How events become a number.
     pub kind: MetricKind,
-    /// The events that count; of a ratio, the numerator.
+    /// The events that count; of a ratio, the numerator; of a funnel, its last step.
     pub event: EventSelector,
+    /// Of a funnel, and of nothing else: the steps before `event`, the first one first. 1 to 9; each a name and filters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps_before: Vec<EventSelector>,
     /// The denominator of a ratio, and of nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denominator: Option<EventSelector>,

@@ -87,6 +87,7 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
         ),
         (None, _) => {}
     }
+    steps(metric, problems);
     for (field, half) in [
         ("event", Some(&metric.event)),
         ("denominator", metric.denominator.as_ref()),
@@ -187,12 +188,52 @@ pub fn metric(metric: &Metric, problems: &mut Problems) {
             || format!("a cap of {cap} would leave nothing"),
             "give a positive number of millionths, or none",
         );
-        let fits = !matches!(metric.kind, MetricKind::ConversionRate);
+        let fits = !matches!(metric.kind, MetricKind::ConversionRate | MetricKind::Funnel);
         problems.check(
             fits,
             "cap_micros",
-            || "a conversion rate has nothing to cap".into(),
+            || "a unit that did it counts 1: there is nothing to cap".into(),
             "leave it out",
+        );
+    }
+}
+
+/// What comes before the last step of a funnel.
+fn steps(metric: &Metric, problems: &mut Problems) {
+    let before = &metric.steps_before;
+    if metric.kind != MetricKind::Funnel {
+        problems.check(
+            before.is_empty(),
+            "steps_before",
+            || "only a funnel has steps before its event".into(),
+            "leave them out, or make the kind `funnel`",
+        );
+        return;
+    }
+    problems.check(
+        (1..=9).contains(&before.len()),
+        "steps_before",
+        || format!("a funnel has 2 to 10 steps, this has {}", before.len() + 1),
+        "give 1 to 9 events in the order in which they must happen; the last step is `event`",
+    );
+    for (index, step) in before.iter().enumerate() {
+        let at = format!("steps_before[{index}]");
+        events(&at, step, problems);
+        problems.check(
+            step.aggregation == Aggregation::Sum,
+            &format!("{at}.aggregation"),
+            || "a step has no aggregation: it was reached or it was not".into(),
+            "leave it out",
+        );
+    }
+    let places = (0..before.len()).map(|index| format!("steps_before[{index}]"));
+    let steps = before.iter().chain([&metric.event]);
+    for (at, step) in places.chain(["event".to_owned()]).zip(steps) {
+        problems.check(
+            step.value_property.is_none(),
+            &format!("{at}.value_property"),
+            || "a step has no values to add up: it was reached or it was not".into(),
+            "leave it out; a condition on a property goes into `filters`",
         );
     }
 }

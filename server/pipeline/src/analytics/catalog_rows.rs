@@ -10,7 +10,7 @@ use super::{
     sqlite::{SqliteAnalytics, write_meta},
 };
 use crate::{
-    catalog::{Catalog, EventMetric, MetricDefinition, NumberSource},
+    catalog::{Catalog, MetricDefinition, NumberSource, PropertyFilter},
     error::{Doing, StoreError},
     process::{
         UnitKey,
@@ -104,11 +104,12 @@ fn sync_targets(connection: &Connection, catalog: &Catalog) -> Result<HashMap<Ta
 /// The catalog as rows, for the views.
 fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &Catalog) -> Result<(), StoreError> {
     connection
-        .execute_batch("DELETE FROM known_experiment; DELETE FROM known_variation; DELETE FROM known_metric")
+        .execute_batch("DELETE FROM known_experiment; DELETE FROM known_variation; DELETE FROM known_metric; DELETE FROM known_step")
         .doing(DOING)?;
     let prepare = |sql| connection.prepare_cached(sql).doing(DOING);
     let mut add_experiment = prepare("INSERT INTO known_experiment VALUES (?1, ?2, ?3, ?4)")?;
     let mut add_variation = prepare("INSERT INTO known_variation VALUES (?1, ?2, ?3, ?4)")?;
+    let mut add_step = prepare("INSERT INTO known_step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let mut add_metric = prepare("INSERT INTO known_metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     for experiment in &catalog.experiments {
         let (id, phase) = (&experiment.id, experiment.phase);
@@ -131,7 +132,19 @@ fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &C
             let MetricDefinition::Events(events) = &metric.definition else {
                 continue;
             };
-            let kind = serde_json::to_value(events.kind).ok();
+            let kind = if events.before.is_empty() {
+                serde_json::to_value(events.kind).ok()
+            } else {
+                let before = events.before.iter().map(|step| (&step.event_name, &step.filter));
+                let steps = before.chain([(&events.event_name, &events.filter)]);
+                for (step, (name, filter)) in (1_i64..).zip(steps) {
+                    let name = dictionary.intern(connection, name)?;
+                    add_step
+                        .execute(params![id, phase, metric.id, step, name, filter_rows(filter)?])
+                        .doing(DOING)?;
+                }
+                Some(serde_json::Value::from("funnel"))
+            };
             let property = match &events.number {
                 NumberSource::Value => None,
                 NumberSource::Property { name } => Some(json_path(name)),
@@ -144,7 +157,7 @@ fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &C
                     kind.as_ref().and_then(|k| k.as_str()).unwrap_or_default(),
                     dictionary.intern(connection, &events.event_name)?,
                     property,
-                    filter_rows(events)?,
+                    filter_rows(&events.filter)?,
                     i64::from(events.from_seconds) * 1_000,
                     i64::from(events.window_seconds) * 1_000,
                     events.cap_micros
@@ -161,14 +174,14 @@ fn json_path(key: &str) -> String {
 }
 
 /// `[{"path": …, "equals": …}]`, the value as canonical text, which is how properties are stored.
-fn filter_rows(events: &EventMetric) -> Result<String, StoreError> {
+fn filter_rows(filters: &[PropertyFilter]) -> Result<String, StoreError> {
     #[derive(Serialize)]
     struct Row {
         path: String,
         equals: Box<serde_json::value::RawValue>,
     }
     let mut rows = Vec::new();
-    for filter in &events.filter {
+    for filter in filters {
         let equals = compile::wanted_value(&filter.equals)?
             .canonical_text()
             .and_then(serde_json::value::RawValue::from_string)

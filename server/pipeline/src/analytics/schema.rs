@@ -11,7 +11,8 @@ pub const MIGRATIONS: [(&str, &str); 1] = [(
 
 /// `event` is clustered by id (version 7 ids arrive in order and go to its end); `history` by unit, so that a unit's events lie
 /// on one page or two and are recomputed without searching. `cell` holds all units (cut 0), those of a band of values (-1 less the band's
-/// number), and those of a dimension's value (its number in the dictionary); of one day or of all (-1).
+/// number), and those of a dimension's value (its number in the dictionary); of one day or of all (-1). `known_step` holds the steps of
+/// funnels, from 1, the last one included.
 pub const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dictionary(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -40,6 +41,9 @@ CREATE TABLE IF NOT EXISTS known_metric(
     experiment TEXT NOT NULL, phase INTEGER NOT NULL, metric TEXT NOT NULL, kind TEXT NOT NULL, name INTEGER NOT NULL,
     property TEXT, filter TEXT NOT NULL, from_ms INTEGER NOT NULL, window_ms INTEGER NOT NULL, cap INTEGER,
     PRIMARY KEY(experiment, phase, metric)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known_step(
+    experiment TEXT NOT NULL, phase INTEGER NOT NULL, metric TEXT NOT NULL, step INTEGER NOT NULL, name INTEGER NOT NULL,
+    filter TEXT NOT NULL, PRIMARY KEY(experiment, phase, metric, step)) STRICT, WITHOUT ROWID;
 ";
 
 /// The columns of the view `events`, and where they come from; an export reads them by ranges of `e.id`.
@@ -91,7 +95,21 @@ CREATE VIEW unit_assignments AS
 CREATE VIEW unit_metrics AS
   SELECT lower(hex(a.unit)) AS unit, a.experiment AS experiment_id, a.phase, a.epoch, a.variation AS variation_id,
     a.t0 AS first_exposure_ms, m.metric,
-    MIN(CASE m.kind WHEN 'proportion' THEN (COUNT(h.id) > 0) * 1000000 WHEN 'count' THEN COUNT(h.id) * 1000000
+    MIN(CASE m.kind WHEN 'funnel' THEN 1000000 * EXISTS (
+        WITH RECURSIVE reached(step, time, id) AS (
+          SELECT 0, a.t0 + m.from_ms, x''
+          UNION ALL
+          SELECT s.step, n.time, n.id FROM reached r
+            JOIN known_step s ON s.experiment = m.experiment AND s.phase = m.phase AND s.metric = m.metric AND s.step = r.step + 1
+            JOIN history n ON n.unit = a.unit AND (n.time, n.id) = (
+              SELECT o.time, o.id FROM history o
+              WHERE o.unit = a.unit AND o.name = s.name AND (o.time, o.id) > (r.time, r.id) AND o.time < a.t0 + m.window_ms
+                AND NOT EXISTS (SELECT 1 FROM json_each(s.filter) f
+                  WHERE (o.properties -> (f.value ->> '$.path')) IS NOT (f.value -> '$.equals'))
+              ORDER BY o.time, o.id LIMIT 1))
+        SELECT 1 FROM reached
+        WHERE step = (SELECT MAX(l.step) FROM known_step l WHERE l.experiment = m.experiment AND l.phase = m.phase AND l.metric = m.metric))
+      WHEN 'proportion' THEN (COUNT(h.id) > 0) * 1000000 WHEN 'count' THEN COUNT(h.id) * 1000000
          ELSE COALESCE(SUM(CASE WHEN h.id IS NULL THEN 0 WHEN m.property IS NULL THEN h.value
            WHEN json_type(h.properties, m.property) IN ('integer', 'real')
              THEN CAST(ROUND(CAST(h.properties -> m.property AS REAL) * 1000000) AS INTEGER) END), 0) END,

@@ -177,12 +177,18 @@ fn measure_unit(metric: &Metric, events: &[impl Borrow<UnitEvent>], t0: i64) -> 
 /// The unit's value in micro-units over events with `from <= time < to`.
 fn value_between(measure: &Measure, events: &[impl Borrow<UnitEvent>], from: i64, to: i64) -> i64 {
     let start = events.partition_point(|e| e.borrow().time < from);
-    let mut matching = events
+    let mut inside = events
         .iter()
         .skip(start)
         .map(Borrow::borrow)
-        .take_while(|e| e.time < to)
-        .filter(|e| e.name == measure.name && passes(measure, e));
+        .take_while(|e| e.time < to);
+    // Of a funnel each step is the first event that can be it: who can go through it at all goes through it so. What is behind is used up.
+    for step in &measure.before {
+        if !inside.any(|e| e.name == step.name && passes(&step.filter, e)) {
+            return 0;
+        }
+    }
+    let mut matching = inside.filter(|e| e.name == measure.name && passes(&measure.filter, e));
     let total: i128 = match measure.kind {
         MetricKind::Proportion => matching.next().map_or(0, |_| MICROS),
         MetricKind::Count => matching.count() as i128 * MICROS,
@@ -201,9 +207,8 @@ fn number(measure: &Measure, event: &UnitEvent) -> Option<i64> {
     }
 }
 
-fn passes(measure: &Measure, event: &UnitEvent) -> bool {
-    measure
-        .filter
+fn passes(filter: &[(String, PropertyValue)], event: &UnitEvent) -> bool {
+    filter
         .iter()
         .all(|(name, wanted)| property(event, name).is_some_and(|found| found == *wanted))
 }

@@ -6,11 +6,14 @@ use evenhand_core::event::PropertyValue;
 use serde::Serialize;
 
 use super::{
-    compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
+    compiled::{Compiled, Measure, Metric, Pair, Phase, Step, Target},
     names::Interner,
 };
 use crate::{
-    catalog::{Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource},
+    catalog::{
+        Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
+        PropertyFilter,
+    },
     error::StoreError,
 };
 
@@ -133,11 +136,12 @@ fn measured_names(compiled: &Compiled) -> HashSet<i64> {
         .flat_map(|p| &p.metrics)
         .flat_map(|m| {
             let second = match &m.pair {
-                Some(Pair::Other(measure)) => Some(measure.name),
+                Some(Pair::Other(measure)) => Some(measure),
                 _ => None,
             };
-            std::iter::once(m.measure.name).chain(second)
+            std::iter::once(&m.measure).chain(second)
         })
+        .flat_map(|m| std::iter::once(m.name).chain(m.before.iter().map(|step| step.name)))
         .collect()
 }
 
@@ -193,14 +197,18 @@ fn compile_metric(
 }
 
 fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Measure, StoreError> {
-    let mut filter = Vec::new();
-    for wanted in &events.filter {
-        filter.push((wanted.property.clone(), wanted_value(&wanted.equals)?));
+    let mut before = Vec::new();
+    for step in &events.before {
+        before.push(Step {
+            name: names.number(&step.event_name)?,
+            filter: compile_filter(&step.filter)?,
+        });
     }
     Ok(Measure {
         kind: events.kind,
         name: names.number(&events.event_name)?,
-        filter,
+        filter: compile_filter(&events.filter)?,
+        before,
         property: match &events.number {
             NumberSource::Value => None,
             NumberSource::Property { name } => Some(name.clone()),
@@ -209,6 +217,13 @@ fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Me
         window_ms: i64::from(events.window_seconds) * 1_000,
         cap: events.cap_micros,
     })
+}
+
+fn compile_filter(filter: &[PropertyFilter]) -> Result<Vec<(String, PropertyValue)>, StoreError> {
+    let parsed = filter
+        .iter()
+        .map(|wanted| Ok((wanted.property.clone(), wanted_value(&wanted.equals)?)));
+    parsed.collect()
 }
 
 /// The value a filter asks for, as properties are compared.

@@ -36,6 +36,15 @@ pub struct Target {
     pub coverage: Coverage,
 }
 
+/// A step of a funnel before its last.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Dictionary id of the event name.
+    pub name: i64,
+    /// Top-level properties that must be equal.
+    pub filter: Vec<(String, PropertyValue)>,
+}
+
 /// What a unit's events are measured for.
 #[derive(Debug, Clone)]
 pub struct Measure {
@@ -45,6 +54,8 @@ pub struct Measure {
     pub name: i64,
     /// Top-level properties that must be equal.
     pub filter: Vec<(String, PropertyValue)>,
+    /// What must have happened before, in this order, for an event to count.
+    pub before: Vec<Step>,
     /// The property added up; None: the event's value.
     pub property: Option<String>,
     /// The window begins this long after the first exposure (below zero: before it),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenhand_core::event::{Event, parse_micros};
 use evenhand_pipeline::{
     KeyKind,
-    catalog::{Catalog, CatalogExperiment, EventMetric, InPeriod, MetricDefinition, NumberSource},
+    catalog::{Catalog, CatalogExperiment, EventMetric, InPeriod, MetricDefinition, NumberSource, PropertyFilter},
 };
 use evenhand_stats::MetricKind;
 use sha2::{Digest, Sha256};
@@ -240,7 +240,27 @@ fn during(metric: &EventMetric, own: &[&Counted], t0: i64) -> i128 {
     )
 }
 
+/// Whether there is any choice of one event a step, each after the one before. All of them are tried.
+fn some_choice(steps: &[(&String, &Vec<PropertyFilter>)], events: &[&Event]) -> bool {
+    let Some(((name, filter), rest)) = steps.split_first() else {
+        return true;
+    };
+    events.iter().enumerate().any(|(place, event)| {
+        let properties: serde_json::Value = serde_json::from_str(&event.canonical_properties().unwrap()).unwrap();
+        event.event_name == **name
+            && filter.iter().all(|f| properties.get(&f.property) == Some(&f.equals))
+            && some_choice(rest, &events[place + 1..])
+    })
+}
+
 fn between(metric: &EventMetric, own: &[&Counted], from: i64, to: i64) -> i128 {
+    if !metric.before.is_empty() {
+        let steps = metric.before.iter().map(|step| (&step.event_name, &step.filter));
+        let steps: Vec<_> = steps.chain([(&metric.event_name, &metric.filter)]).collect();
+        let inside = own.iter().filter(|c| c.time >= from && c.time < to);
+        let inside: Vec<&Event> = inside.map(|c| &c.event).collect();
+        return i128::from(some_choice(&steps, &inside)) * 1_000_000;
+    }
     let mut hits = 0_i128;
     let mut total = 0_i128;
     for counted in own {

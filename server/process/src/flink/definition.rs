@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use evenhand_pipeline::{
     StoreError,
     catalog::{
-        Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
+        self, Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
         PropertyFilter,
     },
     process::compile::wanted_value,
@@ -44,6 +44,8 @@ struct Measure<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     filters: Vec<Filter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Step<'a>>,
     from_ms: i64,
     to_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +57,12 @@ struct Measure<'a> {
 enum Adds {
     Events,
     Number,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    event_name: &'a str,
+    filters: Vec<Filter>,
 }
 
 #[derive(Serialize)]
@@ -155,7 +163,8 @@ fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>
             NumberSource::Property { name } if is_number => Some(path(name)),
             _ => None,
         },
-        filters: events.filter.iter().map(filter).collect::<Result<_, _>>()?,
+        filters: filters(&events.filter)?,
+        before: events.before.iter().map(step).collect::<Result<_, _>>()?,
         from_ms,
         to_ms,
         // 1 with any event: each adds 1, and the whole is capped at 1.
@@ -164,6 +173,17 @@ fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>
             _ => events.cap_micros,
         },
     })
+}
+
+fn step(step: &catalog::Step) -> Result<Step<'_>, StoreError> {
+    Ok(Step {
+        event_name: &step.event_name,
+        filters: filters(&step.filter)?,
+    })
+}
+
+fn filters(all: &[PropertyFilter]) -> Result<Vec<Filter>, StoreError> {
+    all.iter().map(filter).collect()
 }
 
 /// Flink compares texts, and events hold their properties in RFC 8785.
@@ -191,6 +211,7 @@ mod tests {
             kind,
             event_name: "purchase".into(),
             filter: Vec::new(),
+            before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 60,
@@ -231,6 +252,22 @@ mod tests {
             window_seconds: u32::MAX,
             ..events(MetricKind::Sum)
         };
+        let funnel = EventMetric {
+            before: vec![
+                catalog::Step {
+                    event_name: "visit".into(),
+                    filter: Vec::new(),
+                },
+                catalog::Step {
+                    event_name: "cart".into(),
+                    filter: vec![PropertyFilter {
+                        property: "new".into(),
+                        equals: json!(true),
+                    }],
+                },
+            ],
+            ..events(MetricKind::Proportion)
+        };
         let ratio = MetricDefinition::Ratio {
             numerator: "spent".into(),
             denominator: "orders".into(),
@@ -257,6 +294,7 @@ mod tests {
                     named("orders", MetricDefinition::Events(capped)),
                     named("spent", MetricDefinition::Events(spent)),
                     named("per-order", ratio),
+                    named("paid", MetricDefinition::Events(funnel)),
                 ],
             }],
         };
@@ -268,8 +306,9 @@ mod tests {
             )
         };
         let spent = r#"{"event_name":"purchase","adds":"number","path":"$['amount']","filters":[],"from_ms":0,"to_ms":4294967295000}"#;
+        let funnel = r#"{"event_name":"purchase","adds":"events","filters":[],"before":[{"event_name":"visit","filters":[]},{"event_name":"cart","filters":[{"path":"$['new']","equals":true}]}],"from_ms":0,"to_ms":60000,"most":1000000}"#;
         let expected = format!(
-            r#"{{"metrics":[{{"id":"buyers","value":{{"event_name":"purchase","adds":"events","filters":[],"from_ms":0,"to_ms":60000,"most":1000000}}}},{{"id":"orders","value":{},"pair":{}}},{{"id":"spent","value":{spent}}},{{"id":"per-order","value":{spent},"pair":{}}}],"names":["checkout","x-1"],"unit_type":"user_id","variations":{{"v-1":"treatment"}}}}"#,
+            r#"{{"metrics":[{{"id":"buyers","value":{{"event_name":"purchase","adds":"events","filters":[],"from_ms":0,"to_ms":60000,"most":1000000}}}},{{"id":"orders","value":{},"pair":{}}},{{"id":"spent","value":{spent}}},{{"id":"per-order","value":{spent},"pair":{}}},{{"id":"paid","value":{funnel}}}],"names":["checkout","x-1"],"unit_type":"user_id","variations":{{"v-1":"treatment"}}}}"#,
             orders(0, 60_000),
             orders(-2_000, 0),
             orders(0, 60_000)

@@ -19,7 +19,7 @@ use evenhand_pipeline::{
     analytics::{AggregateSource, PhaseAggregates, Slice},
     catalog::{
         Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, EventMetric, InPeriod, MetricDefinition,
-        NumberSource, PropertyFilter,
+        NumberSource, PropertyFilter, Step,
     },
     process::UnitKey,
 };
@@ -122,6 +122,7 @@ pub fn event_metric(id: &str, kind: MetricKind, event_name: &str) -> CatalogMetr
             kind,
             event_name: event_name.into(),
             filter: Vec::new(),
+            before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 60,
@@ -186,6 +187,31 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
     if let MetricDefinition::Events(events) = &mut later.definition {
         events.from_seconds = 15;
     }
+    let step = |event_name: &str, colour: Option<&str>| Step {
+        event_name: event_name.into(),
+        filter: colour
+            .map(|colour| PropertyFilter {
+                property: "colour".into(),
+                equals: colour.into(),
+            })
+            .into_iter()
+            .collect(),
+    };
+    // Steps that one event could be several of, and the same event twice.
+    let mut path = event_metric("path", MetricKind::Proportion, "purchase");
+    if let MetricDefinition::Events(events) = &mut path.definition {
+        events.before = vec![step("view", None), step("view", Some("red"))];
+        events.pre_period_seconds = Some(40);
+    }
+    let mut again = event_metric("again", MetricKind::Proportion, "view");
+    if let MetricDefinition::Events(events) = &mut again.definition {
+        events.before = vec![
+            step("view", Some("blue")),
+            step("purchase", None),
+            step("purchase", None),
+        ];
+        events.from_seconds = 5;
+    }
     let mut median = event_metric("median", MetricKind::Quantile, "purchase");
     median.reading.quantile = Some(evenhand_stats::Quantile::MEDIAN);
     if let MetricDefinition::Events(events) = &mut median.definition {
@@ -202,6 +228,8 @@ pub fn metrics_of_every_kind() -> Vec<CatalogMetric> {
         filtered,
         price,
         later,
+        path,
+        again,
         median,
         CatalogMetric {
             id: "revenue_per_view".into(),
