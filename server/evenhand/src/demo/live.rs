@@ -18,6 +18,9 @@ pub const TRUE_RATE: [(&str, f64); 2] = [("blue", 0.10), ("green", 0.12)];
 const COUNTRIES: [&str; 6] = ["US", "DE", "FR", "JP", "BR", "IN"];
 const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
 
+/// Share of buyers, and of the others, who open the checkout: some buy with one click, and some think again.
+const OPENS_CHECKOUT: [f64; 2] = [0.85, 0.20];
+
 /// The layer, the metrics, the flag and the experiment.
 pub fn define(client: &Client) -> Result<(), String> {
     client.create(
@@ -26,6 +29,7 @@ pub fn define(client: &Client) -> Result<(), String> {
     )?;
     for metric in [
         json!({ "key": "purchase-rate", "name": "Buyers", "kind": "conversion_rate", "event": { "event_name": "purchase" }, "window_ms": 604_800_000 }),
+        json!({ "key": "through-checkout", "name": "Buyers by way of the checkout", "kind": "funnel", "steps_before": [ { "event_name": "checkout" } ], "event": { "event_name": "purchase" }, "window_ms": 604_800_000 }),
         json!({ "key": "revenue", "name": "Revenue per visitor", "kind": "sum", "event": { "event_name": "purchase" }, "window_ms": 604_800_000 }),
     ] {
         client.create(&format!("/api/projects/{PROJECT}/metrics"), &metric)?;
@@ -43,7 +47,10 @@ pub fn define(client: &Client) -> Result<(), String> {
         "variations": [ { "variation": "blue", "weight": 5000 }, { "variation": "green", "weight": 5000 } ],
         "traffic": 10_000, "layer": { "layer": "checkout", "slots": 600 },
         "targeting": { "op": "str_in", "attr": "device", "values": ["mobile", "desktop"] },
-        "metrics": [ { "metric": "purchase-rate", "role": "primary" }, { "metric": "revenue", "role": "secondary" } ],
+        "metrics": [
+            { "metric": "purchase-rate", "role": "primary" },
+            { "metric": "through-checkout", "role": "secondary" }, { "metric": "revenue", "role": "secondary" },
+        ],
         "dimensions": ["country", "device"],
         "planned_end_ms": now_ms() + 14 * 86_400_000,
     });
@@ -76,7 +83,7 @@ pub fn visitors_forever(server: &str, key: &str, per_second: u32) -> ! {
     }
 }
 
-/// Asks for the assignment, sees it, and buys or not.
+/// Asks for the assignment, sees it, opens the checkout or not, and buys or not.
 fn one_visitor(agent: &ureq::Agent, server: &str, key: &str, number: u64) -> Result<Vec<Value>, String> {
     let mut rng = rand::rng();
     let context = json!({
@@ -104,10 +111,17 @@ fn one_visitor(agent: &ureq::Agent, server: &str, key: &str, number: u64) -> Res
         .iter()
         .find(|(name, _)| *name == variation)
         .map_or(0.0, |(_, rate)| *rate);
-    if rng.random::<f64>() < rate {
+    let buys = rng.random::<f64>() < rate;
+    if rng.random::<f64>() < OPENS_CHECKOUT[usize::from(!buys)] {
+        events.push(json!({
+            "event_id": uuid::Uuid::now_v7().to_string(), "event_name": "checkout", "timestamp": now + 1,
+            "user_id": context["user_id"],
+        }));
+    }
+    if buys {
         let cents = rng.random_range(500..20_000);
         events.push(json!({
-            "event_id": uuid::Uuid::now_v7().to_string(), "event_name": "purchase", "timestamp": now + 1,
+            "event_id": uuid::Uuid::now_v7().to_string(), "event_name": "purchase", "timestamp": now + 2,
             "user_id": context["user_id"], "value": format!("{}.{:02}", cents / 100, cents % 100),
         }));
     }
