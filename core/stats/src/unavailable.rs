@@ -28,6 +28,8 @@ pub enum Unavailable {
     MinimumData,
     /// The interval is true at the planned end only, which is not reached.
     PlannedEnd,
+    /// The interval is true at planned looks only, at all units of a phase together: none was taken yet, or this is not one.
+    PlannedLook,
     /// What the figure needs is kept for all units together, and not for this part of them.
     NotKept,
 }
@@ -45,6 +47,9 @@ impl fmt::Display for Unavailable {
             Self::OutOfDomain => "an argument lies outside its documented domain",
             Self::NotKept => "what this figure needs is kept for all units together, and not for this part of them",
             Self::PlannedEnd => "the planned end is not reached, and the interval is true only there",
+            Self::PlannedLook => {
+                "intervals are true at planned looks only, which the server takes of all units together, and this is none"
+            }
             Self::MinimumData => "an arm has not yet the least data that an interval asks for",
         })
     }

@@ -19,6 +19,7 @@ Reason: TypeAlias = Literal[
     "out_of_domain",
     "minimum_data",
     "planned_end",
+    "planned_look",
     "not_kept",
 ]
 """Why a figure does not exist: `explain` has a sentence on each."""
