@@ -9,7 +9,7 @@ use evenhand_stats::MetricKind;
 use serde::{Deserialize, Serialize};
 
 pub use evenhand_stats::Better;
-pub use reading::{Analysis, Correction, Method, Reading, Role};
+pub use reading::{Analysis, Correction, Method, PlannedLooks, Reading, Role, Spending};
 
 /// All phases of all experiments (and holdouts) that have results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

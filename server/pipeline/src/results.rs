@@ -12,6 +12,7 @@ mod family;
 mod guidance;
 mod harm;
 mod health;
+mod looks;
 mod metric;
 mod verdict;
 
@@ -28,11 +29,13 @@ pub use epochs::OverEpochsResults;
 pub use guidance::{Advice, Guidance};
 pub use harm::Harm;
 pub use health::{Finding, HealthResults, health};
+pub use looks::{LooksResults, NextLook, ShownLook, TakenComparison, TakenLook};
 pub use metric::{AdjustedResults, ArmResults, MetricResults, Missing};
 pub use verdict::Verdict;
 
 use effect::Judge;
 use family::Family;
+use looks::Course;
 use metric::Frame;
 
 use crate::{
@@ -65,6 +68,11 @@ pub struct ResultsQuery {
     pub confidence: Option<Confidence>,
     /// The moment of asking (decides whether the planned end has passed); None: this machine's clock.
     pub now_ms: Option<i64>,
+    /// Of a group-sequential phase: the looks that were taken, in their order. Lifts, intervals and verdicts are those of the last.
+    pub looks: Vec<TakenLook>,
+    /// Whether the next look is to be taken where it is due: lifts, intervals and verdicts are then its, and [`TakenLook::of`] them is what to keep.
+    /// For whoever writes it down, and nobody else: a look that is not kept is peeking.
+    pub take_look: bool,
 }
 
 impl ResultsQuery {
@@ -119,6 +127,8 @@ pub struct ExperimentResults {
     pub correction: Correction,
     /// Comparisons of primary metrics that share α.
     pub comparisons: u64,
+    /// Of the group-sequential method: looks taken and to come, and which of them lifts, intervals and verdicts are of. Units, values and sums are as of now.
+    pub looks: Option<LooksResults>,
     /// What to do next, and the rule that says so.
     pub guidance: Guidance,
     /// When this was worked out.
@@ -272,6 +282,16 @@ pub fn summarise(
         size: comparisons,
     };
     let weights = experiment.weights(epoch);
+    let complete = assignment.complete
+        && (experiment.metrics.iter()).all(|m| aggregates.metrics.get(&m.id).is_some_and(|target| target.complete));
+    let progress = looks::Progress {
+        units: variations.iter().filter(|v| v.known).map(|v| v.units).sum(),
+        planned_end_reached,
+        complete,
+        epochs: epochs.len(),
+    };
+    let course = Course::of(analysis, query, nominal, progress);
+    let taking = course.as_ref().and_then(Course::taking);
     let frame = Frame {
         experiment,
         aggregates,
@@ -290,22 +310,24 @@ pub fn summarise(
                 },
                 nominal,
                 planned_units: analysis.planned_units,
+                look: taking,
             };
             metric::summarise(metric, &frame, &shown, &judge)
         };
         experiment.metrics.iter().map(one).collect()
     };
-    let mut metrics = read(family.confidence(|| read(nominal)));
+    let of_primaries = family.confidence(|| read(nominal));
+    let mut metrics = read(of_primaries);
     family.settle(&mut metrics);
+    let looks = course.map(|course| course.show(&mut metrics, nominal, of_primaries));
     let srm = sample_ratio(&arms).ok();
     let by_epoch = units_by_epoch(experiment, aggregates, &epochs, query.key_kind);
     let srm_sequential = sequential_sample_ratio(by_epoch.iter().map(Vec::as_slice)).ok();
-    let complete = assignment.complete && metrics.iter().all(|m| m.complete);
     let situation = guidance::Situation {
         mismatch: matches!(srm_sequential, Some(SequentialSrm::Tested { mismatch: true, .. })),
         part: query.cut.is_some(),
         complete,
-        planned_end_reached,
+        planned_end_reached: looks.as_ref().map_or(planned_end_reached, LooksResults::is_over),
         treatments,
         metrics: &metrics,
     };
@@ -325,6 +347,7 @@ pub fn summarise(
         method: analysis.method,
         correction: analysis.correction,
         comparisons: comparisons as u64,
+        looks,
         guidance,
         as_of_ms: now_ms,
         lag_events: 0,

@@ -13,6 +13,28 @@ pub enum Method {
     Sequential,
     /// Welch's test, true once, at the planned end; nothing is shown before it.
     FixedHorizon,
+    /// True at all planned looks together, which are taken at shares of the planned units; in between the last one stands.
+    GroupSequential,
+}
+
+/// How α is spent over the looks (Lan and DeMets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Spending {
+    /// Next to nothing early, nearly the fixed test's bound at the end.
+    #[default]
+    ObrienFleming,
+    /// Bounds of nearly one height.
+    Pocock,
+}
+
+/// The looks of [`Method::GroupSequential`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedLooks {
+    /// How many, at equal shares of the planned units; at most 20.
+    pub looks: u32,
+    /// How α is spent.
+    pub spending: Spending,
 }
 
 /// What is done about many comparisons of primary metrics.
@@ -39,6 +61,9 @@ pub struct Analysis {
     pub confidence: f64,
     /// Units planned in all variations together.
     pub planned_units: Option<u64>,
+    /// Looks at shares of the planned units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<PlannedLooks>,
     /// What is done about many comparisons.
     pub correction: Correction,
 }
@@ -49,6 +74,7 @@ impl Default for Analysis {
             method: Method::default(),
             confidence: 0.95,
             planned_units: None,
+            looks: None,
             correction: Correction::default(),
         }
     }

@@ -4,13 +4,14 @@ use evenhand_stats::{
     Alternative, AnytimeValid, ArmEstimate, Confidence, Effect, FixedHorizon, Inference, Lift, Procedure, Region,
     Unavailable, infer_at,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::looks::Reached;
 use crate::catalog::{Better, Method};
 
 /// A lift as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShownLift {
     /// Difference in the metric's units.
     pub absolute: ShownEffect,
@@ -19,7 +20,7 @@ pub struct ShownLift {
 }
 
 /// An effect as it may be shown now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShownEffect {
     /// The point estimate.
     pub estimate: Option<f64>,
@@ -32,7 +33,7 @@ pub struct ShownEffect {
     /// The values that are not refused, also where they are no interval (a relative effect whose control may be zero).
     #[schema(value_type = Option<Object>, example = json!({"shape": "between", "lower": -0.01, "upper": 0.25}))]
     pub region: Option<Region>,
-    /// Two-sided p-value of "no effect"; under the sequential method true at every look.
+    /// Two-sided p-value of "no effect"; under the sequential method true at every look, under the group-sequential one at all planned looks together.
     pub p_value: Option<f64>,
     /// Whether "no effect" is refused at the interval's level.
     pub significant: Option<bool>,
@@ -77,6 +78,8 @@ pub(super) struct Judge {
     pub nominal: Confidence,
     /// Units planned in both compared arms together.
     pub planned_units: Option<u64>,
+    /// The look that is being taken; none: there are intervals at planned looks only, if the method is theirs.
+    pub look: Option<Reached>,
 }
 
 impl Judge {
@@ -103,6 +106,15 @@ impl Judge {
                 self.confidence,
             ),
             Method::FixedHorizon => self.fixed_horizon(control, treatment),
+            Method::GroupSequential => match &self.look {
+                Some(look) => {
+                    let look = look.procedure(self.nominal, Alternative::TwoSided)?;
+                    infer_at(control, treatment, &look, self.confidence)
+                }
+                None => self
+                    .fixed_horizon(control, treatment)
+                    .withheld(Unavailable::PlannedLook),
+            },
         })
     }
 
@@ -127,6 +139,10 @@ impl Judge {
                 confidence: self.nominal,
                 alternative,
             }),
+            Method::GroupSequential => {
+                let look = self.look.as_ref().ok_or(Unavailable::PlannedLook)?;
+                Box::new(look.procedure(self.nominal, alternative)?)
+            }
         })
     }
 }

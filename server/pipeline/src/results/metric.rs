@@ -86,6 +86,10 @@ pub struct ArmResults {
     pub adjusted_p_value: Option<f64>,
     /// What may be said of it: by the adjusted lift where there is one. None for control.
     pub verdict: Option<Verdict>,
+    /// Of the group-sequential method: the look at which the verdict was reached, where it stands from then on.
+    pub decided_at_look: Option<u32>,
+    /// Of the group-sequential method: the lift of all units so far, without interval, beside those of the last look.
+    pub current_lift: Option<ShownLift>,
     /// Of a guardrail: what speaks for harm, for whoever looks all the time. None for control.
     pub harm: Option<Harm>,
     /// Against control over all epochs, where the phase has several.
@@ -232,6 +236,8 @@ pub(super) fn summarise(
             bayesian: against.bayesian,
             adjusted_p_value: None,
             verdict: against.verdict,
+            decided_at_look: None,
+            current_lift: None,
             harm,
             over_epochs,
             pooled: (several && kind != MetricKind::Quantile)

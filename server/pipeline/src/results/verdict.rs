@@ -1,14 +1,14 @@
 //! One variation on one metric: better, worse, as good as control, or not yet known.
 
 use evenhand_stats::{Alternative, ArmEstimate, Margin, NullValue, Unavailable, non_inferiority, test_against};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::effect::{Judge, ShownLift};
 use crate::catalog::{Better, Reading, Role};
 
 /// What may be said of a variation on a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// "No effect" is refused, in the direction that is better.
@@ -19,7 +19,7 @@ pub enum Verdict {
     WithinMargin,
     /// Neither yet.
     Undecided,
-    /// Nothing may be said yet: the minimum data, the planned end or a variance is missing.
+    /// Nothing may be said yet: the minimum data, the planned end, a planned look or a variance is missing.
     TooEarly,
 }
 
