@@ -3,11 +3,11 @@
 use evenhand_manage::catalog as managed;
 use evenhand_manage::definition::{
     Aggregation, AnalysisMethod, Correction as ManagedCorrection, Direction, EventSelector, MetricKind as ManagedKind,
-    MetricRole,
+    MetricRole, Spending as ManagedSpending,
 };
 use evenhand_pipeline::catalog::{
     Analysis, Better, Catalog, CatalogExperiment, CatalogMetric, CatalogVariation, Correction, EventMetric, InPeriod,
-    Method, MetricDefinition, NumberSource, PropertyFilter, Reading, Role, Step,
+    Method, MetricDefinition, NumberSource, PlannedLooks, PropertyFilter, Reading, Role, Spending, Step,
 };
 use evenhand_stats::{MetricKind, MinimumData, Quantile};
 
@@ -53,9 +53,17 @@ fn analysis(planned: &evenhand_manage::definition::Analysis) -> Analysis {
         method: match planned.method {
             AnalysisMethod::Sequential => Method::Sequential,
             AnalysisMethod::FixedHorizon => Method::FixedHorizon,
+            AnalysisMethod::GroupSequential => Method::GroupSequential,
         },
         confidence: planned.confidence,
         planned_units: planned.planned_units,
+        looks: planned.planned_looks().map(|planned| PlannedLooks {
+            looks: planned.looks,
+            spending: match planned.spending {
+                ManagedSpending::ObrienFleming => Spending::ObrienFleming,
+                ManagedSpending::Pocock => Spending::Pocock,
+            },
+        }),
         correction: match planned.correction {
             ManagedCorrection::Bonferroni => Correction::Bonferroni,
             ManagedCorrection::Holm => Correction::Holm,

@@ -8,6 +8,7 @@ mod demo;
 mod durable_dir;
 mod grpc;
 mod http;
+mod looks;
 mod node;
 mod platform;
 mod sender;

@@ -1,7 +1,7 @@
 //! What an action does to an experiment. Salts of a next phase lie ready in the state, so doing it and previewing it are the same computation.
 
 use crate::decision::{self, Grounds};
-use crate::definition::{Arm, Experiment, Flag, Layer};
+use crate::definition::{AnalysisMethod, Arm, Experiment, Flag, Layer};
 use crate::edit::Edit;
 use crate::lifecycle::ExperimentAction;
 use crate::problem::{ManageError, Problems, Result};
@@ -209,6 +209,15 @@ fn change_weights(
     if !definition.sticky {
         begin_phase(edit, state, weights.to_vec(), current.traffic, current.targeting);
         return Ok(());
+    }
+    if definition.analysis.method == AnalysisMethod::GroupSequential {
+        return Err(ManageError::conflict(
+            "looks_of_one_split",
+            format!(
+                "`{}` is group-sequential: its looks are planned for one split, and an epoch of other weights would void them. Begin a `new_phase` with these weights: its looks start again",
+                definition.key
+            ),
+        ));
     }
     let split = split::redeal(&epoch.split, weights).ok_or_else(|| {
         ManageError::conflict(

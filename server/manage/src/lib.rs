@@ -15,6 +15,7 @@ pub mod follower;
 mod http;
 mod idlist;
 mod lifecycle;
+pub mod looks;
 mod manage;
 pub mod model;
 #[cfg(test)]

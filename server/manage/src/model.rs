@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::decision::DecisionRecord;
 use crate::definition::{Environment, Experiment, Flag, Holdout, Layer, Metric, Project, Segment, Stored, Workspace};
+use crate::looks::Look;
 use crate::problem::{ManageError, Result};
 use crate::state::{ApiKey, ExperimentState, FlagState, HoldoutState, LayerState, PublishState, SegmentState};
 use crate::stewardship::Stewardship;
@@ -230,6 +231,7 @@ model! {
     flag_states: FlagState, "flag_state", Environment, true;
     experiment_states: ExperimentState, "experiment_state", Environment, true;
     stewardships: Stewardship, "stewardship", Environment, false;
+    looks: Look, "look", Environment, false;
     decisions: DecisionRecord, "decision", Environment, false;
     publish_states: PublishState, "publish_state", Environment, true;
     keys: ApiKey, "key", Environment, false;

@@ -8,6 +8,7 @@ use crate::decision::Grounds;
 use crate::definition::{Arm, Experiment};
 use crate::edit::Edit;
 use crate::lifecycle::ExperimentAction;
+use crate::looks::{self, LookFigures};
 use crate::manage::Manage;
 use crate::problem::Result;
 use crate::state::{ExperimentState, ExperimentStatus, Phase};
@@ -47,6 +48,8 @@ pub enum Request {
         /// The variations with their next weights.
         arms: Vec<RoundArm>,
     },
+    /// A planned share of the units of a group-sequential experiment is there, and this is what results say.
+    Look(LookFigures),
 }
 
 /// A request about a running phase.
@@ -134,6 +137,7 @@ impl Request {
             },
             Self::Step { .. } => "ramp_step",
             Self::Weights { .. } => "change_weights",
+            Self::Look(_) => "look",
         }
     }
 }
@@ -176,6 +180,11 @@ fn answer(edit: &mut Edit, order: &StewardOrder) -> Result<bool> {
         }
         Request::Step { step, units } => grow(edit, environment, state, (*step, *units), because),
         Request::Weights { epoch, arms } => learn(edit, environment, &state, *epoch, arms, because),
+        Request::Look(seen) => {
+            let project = edit.model.project_of(environment)?.to_owned();
+            let definition = edit.model.find::<Experiment>(&project, key)?.body.clone();
+            looks::take(edit, environment, &definition, *phase, seen)
+        }
     }
 }
 

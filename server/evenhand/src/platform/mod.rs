@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::catalog::is_half;
 use crate::config::Config;
+use crate::looks;
 use embedded::Pipelines;
 pub use stream::{Stream, StreamError};
 
@@ -78,14 +79,16 @@ impl Platform {
         Ok(self.stream(environment))
     }
 
-    /// Results of one phase, without what nobody asked to see; none: the phase is not known, also after the newest definitions were passed on.
+    /// Results of one phase, by the looks that were taken at it where it is read by looks, and without what nobody asked to see; none: the phase is not known, also after the newest definitions were passed on.
     pub async fn results_of(
         self: &Arc<Self>,
         environment: &str,
         experiment: &str,
         phase: u32,
-        query: ResultsQuery,
+        mut query: ResultsQuery,
     ) -> Result<Option<ExperimentResults>, StreamError> {
+        query.looks =
+            looks::taken(&self.manage.model(), environment, experiment, phase).map_err(StreamError::Internal)?;
         let knows = |catalog: &Catalog| {
             (catalog.experiments.iter()).any(|known| known.id == experiment && known.phase == phase)
         };

@@ -133,5 +133,6 @@ pub fn acts(request: &Request) -> &'static str {
         },
         Request::Step { .. } => "ramp_step",
         Request::Weights { .. } => "weights",
+        Request::Look(_) => "look",
     }
 }

@@ -1,9 +1,10 @@
-//! Looks at the results of everything that runs, again and again, and asks for what follows from them: harm is stopped, ramps climb, bandits turn.
+//! Looks at the results of everything that runs, again and again, and asks for what follows from them: harm is stopped, ramps climb, bandits turn, planned looks are taken.
 //! Of several nodes one looks; that each request is judged again inside its change keeps two that both believe to be the one from doing anything twice.
 
 mod bandit;
 mod gauges;
 mod guard;
+mod look;
 mod ramp;
 
 use std::collections::BTreeMap;
@@ -98,6 +99,10 @@ impl Steward {
         let Some(results) = self.results(environment, running).await? else {
             return Ok(());
         };
+        // First, because whatever stops the experiment stops its looks too, and this one's moment has come.
+        if let Some(found) = look::look(&results)? {
+            self.ask(environment, running, found).await?;
+        }
         for found in guard::look(running, &results) {
             let what = found.request.clone();
             if self.ask(environment, running, found).await? && guard::stops(&what) {
@@ -167,10 +172,11 @@ impl Steward {
 
     async fn results(&self, environment: &str, running: &Running) -> Result<Option<ExperimentResults>, String> {
         let (key, phase) = (&running.definition.key, running.phase.phase);
-        let found = self
-            .platform
-            .results_of(environment, key, phase, ResultsQuery::default())
-            .await;
+        let query = ResultsQuery {
+            take_look: true,
+            ..ResultsQuery::default()
+        };
+        let found = self.platform.results_of(environment, key, phase, query).await;
         found.map_err(|error| match error {
             StreamError::Internal(why) | StreamError::Elsewhere(why) | StreamError::Impossible(why) => why,
         })

@@ -30,7 +30,7 @@ pub struct ResultsSnapshot {
     pub complete: bool,
     /// Acknowledged events that were not in them yet.
     pub lag_events: u64,
-    /// What intervals and p-values promise: `sequential` or `fixed_horizon`.
+    /// What intervals and p-values promise: `sequential`, `fixed_horizon` or `group_sequential`.
     pub method: String,
     /// Whether the planned end was reached.
     pub planned_end_reached: bool,

@@ -12,7 +12,23 @@ pub enum AnalysisMethod {
     Sequential,
     /// Welch's test, true at the planned end only and not shown before it.
     FixedHorizon,
+    /// A few looks on the way to `planned_units`, which the server takes by itself: true at all of them together, and at no other moment.
+    GroupSequential,
 }
+
+/// How a group-sequential experiment spends its α over the looks (Lan and DeMets).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Spending {
+    /// Next to nothing early, nearly the fixed test's bound at the end.
+    #[default]
+    ObrienFleming,
+    /// Bounds of nearly one height, for stopping early at the cost of the end.
+    Pocock,
+}
+
+/// Looks of a group-sequential experiment that names no number.
+pub const USUAL_LOOKS: u32 = 5;
 
 /// What is done about many primary metrics and variations, each of which may look significant by chance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -39,9 +55,16 @@ pub struct Analysis {
     /// 1 − α of its intervals, at least 0.5 and at most 0.999.
     #[serde(default = "usual_confidence")]
     pub confidence: f64,
-    /// Units planned in all variations together: the anytime-valid interval is narrowest about there. None: 10,000.
+    /// Units planned in all variations together: the anytime-valid interval is narrowest about there (none: 10,000), and looks of a group-sequential
+    /// experiment are shares of them (which can't do without).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_units: Option<u64>,
+    /// Of a group-sequential experiment: its looks, 2 to 20, at equal shares of the planned units. None: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<u32>,
+    /// Of a group-sequential experiment: how α is spent. None: `obrien_fleming`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
     /// What is done about many comparisons of primary metrics.
     #[serde(default)]
     pub correction: Correction,
@@ -51,12 +74,37 @@ fn usual_confidence() -> f64 {
     0.95
 }
 
+impl Analysis {
+    /// The looks that are planned; none: it is not read by looks.
+    pub fn planned_looks(&self) -> Option<PlannedLooks> {
+        let units = self.planned_units.filter(|units| *units > 0)?;
+        (self.method == AnalysisMethod::GroupSequential).then(|| PlannedLooks {
+            units,
+            looks: self.looks.unwrap_or(USUAL_LOOKS),
+            spending: self.spending.unwrap_or_default(),
+        })
+    }
+}
+
+/// The looks of a group-sequential experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedLooks {
+    /// Units of all variations at the last of them.
+    pub units: u64,
+    /// How many.
+    pub looks: u32,
+    /// How α is spent.
+    pub spending: Spending,
+}
+
 impl Default for Analysis {
     fn default() -> Self {
         Self {
             method: AnalysisMethod::default(),
             confidence: usual_confidence(),
             planned_units: None,
+            looks: None,
+            spending: None,
             correction: Correction::default(),
         }
     }

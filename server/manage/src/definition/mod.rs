@@ -12,7 +12,7 @@ mod place;
 mod ramp;
 mod segment;
 
-pub use analysis::{Analysis, AnalysisMethod, Correction, MinimumSample};
+pub use analysis::{Analysis, AnalysisMethod, Correction, MinimumSample, PlannedLooks, Spending, USUAL_LOOKS};
 pub use bandit::{Bandit, OnWinner};
 pub use experiment::{Arm, Experiment, ExperimentMetric, LayerShare, MetricRole, Schedule};
 pub use flag::{Flag, FlagRule, Requirement, RolloutRule, RuleGuards, TargetedRule, ValueType, Variation};

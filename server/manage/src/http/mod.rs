@@ -6,6 +6,7 @@ mod experiments;
 mod flags;
 mod history;
 mod keys;
+mod looks;
 mod manifests;
 mod places;
 mod request;
@@ -66,6 +67,7 @@ fn described() -> (Router<Arc<Manage>>, utoipa::openapi::OpenApi) {
         .merge(places::router())
         .merge(definitions::router())
         .merge(experiments::router())
+        .merge(looks::router())
         .merge(flags::router())
         .merge(keys::router())
         .merge(manifests::router())

@@ -1,5 +1,6 @@
 //! Experiments.
 
+use super::analysis::analysis;
 use super::dimensions::{check_dimensions, check_unit};
 use super::expression::check_expression;
 use super::stewardship::stewardship;
@@ -7,7 +8,7 @@ use super::{
     check_attribute, check_holdouts, check_interval, check_key, check_requires, check_share, check_texts,
     check_weights, known,
 };
-use crate::definition::{Analysis, Experiment, Flag, Layer, Metric};
+use crate::definition::{Experiment, Flag, Layer, Metric};
 use crate::model::Model;
 use crate::problem::Problems;
 use crate::slots::SLOTS;
@@ -61,25 +62,8 @@ pub fn experiment(
     check_dimensions(model, project, experiment, problems);
     let unit = ("unit", experiment.unit.as_str());
     check_unit(model, project, unit, Some(&experiment.key), problems);
-    analysis(&experiment.analysis, problems);
+    analysis(experiment, problems);
     stewardship(model, project, experiment, problems);
-}
-
-fn analysis(analysis: &Analysis, problems: &mut Problems) {
-    problems.check(
-        (0.5..=0.999).contains(&analysis.confidence),
-        "analysis.confidence",
-        || format!("{} is not a confidence that intervals can have", analysis.confidence),
-        "give at least 0.5 and at most 0.999, such as 0.95",
-    );
-    problems.check(
-        analysis
-            .planned_units
-            .is_none_or(|units| (100..=1_000_000_000_000).contains(&units)),
-        "analysis.planned_units",
-        || "not a number of units that can be planned".into(),
-        "give 100 to 1000000000000 units of all variations together, or leave it out",
-    );
 }
 
 fn against_flag(model: &Model, project: &str, experiment: &Experiment, problems: &mut Problems) {

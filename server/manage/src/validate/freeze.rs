@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::references;
-use crate::definition::{Experiment, Flag, FlagRule, Holdout, Layer, Segment};
+use crate::definition::{AnalysisMethod, Experiment, Flag, FlagRule, Holdout, Layer, Segment};
 use crate::model::Model;
 use crate::problem::Problems;
 
@@ -50,6 +50,12 @@ pub fn experiment_change(
         ("bandit", before.bandit == after.bandit, "clone the experiment"),
         // A method, level or plan that follows the data voids what the intervals promise.
         ("analysis", before.analysis == after.analysis, "clone the experiment"),
+        // The last look of a group-sequential experiment comes there at the latest, so it must not follow the data either.
+        (
+            "planned_end_ms",
+            before.analysis.method != AnalysisMethod::GroupSequential || before.planned_end_ms == after.planned_end_ms,
+            "clone the experiment",
+        ),
     ];
     for (field, same, remedy) in frozen {
         problems.check(

@@ -1,5 +1,6 @@
 //! Validation of definitions: every fault at once, each with its field and its remedy. Limits stand here, and are stated in docs/management.md.
 
+mod analysis;
 mod dimensions;
 mod experiment;
 mod expression;

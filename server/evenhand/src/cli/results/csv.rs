@@ -11,7 +11,7 @@ const OF_METRIC: [(&str, &str); 4] = [
     ("role", "/role"),
     ("confidence", "/confidence"),
 ];
-const OF_ARM: [(&str, &str); 14] = [
+const OF_ARM: [(&str, &str); 16] = [
     ("variation", "/variation_id"),
     ("units", "/units"),
     ("sum_micros", "/sum_micros"),
@@ -26,6 +26,8 @@ const OF_ARM: [(&str, &str); 14] = [
     ("over_epochs_absolute_estimate", "/over_epochs/lift/absolute/estimate"),
     ("over_epochs_absolute_lower", "/over_epochs/lift/absolute/lower"),
     ("over_epochs_absolute_upper", "/over_epochs/lift/absolute/upper"),
+    ("decided_at_look", "/decided_at_look"),
+    ("current_absolute_estimate", "/current_lift/absolute/estimate"),
 ];
 const LIFTS: [&str; 3] = ["lift", "adjusted_lift", "fixed_horizon"];
 const OF_EFFECT: [&str; 6] = ["estimate", "standard_error", "lower", "upper", "p_value", "unavailable"];

@@ -7,8 +7,8 @@ use super::health::{faults, health};
 use super::html_cuts::{by_value, over_days};
 use super::table::only;
 use super::{
-    Figures, advice, at_the_planned_end, beside, count, history, instant, lift, list, number, promise, relative, text,
-    verdict, yes,
+    Figures, advice, at_the_planned_end, beside, count, history, instant, lift, list, looks, number, promise, relative,
+    text, verdict, yes,
 };
 
 /// Readable in light and dark, on paper too. Verdicts differ by word and place, not by colour alone.
@@ -50,7 +50,7 @@ pub fn page(report: &Report<'_>) -> String {
                 h1 { (name) (only(results)) }
                 div .soft { "phase " (count(results, "/phase")) ", epoch " (count(results, "/epoch")) ", as of " (instant(results, "/as_of_ms")) }
                 div class={ "advice " (advice_class(results)) } { (advice(results)) }
-                @for line in history::lines(results) { div { (line) } }
+                @for line in looks::lines(results).into_iter().chain(history::lines(results)) { div { (line) } }
                 @for (at, line) in health(results).iter().enumerate() {
                     div .alarm[at == 0 && yes(results, "/srm_sequential/mismatch")] { (line) }
                 }

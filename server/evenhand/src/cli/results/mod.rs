@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod html;
 mod html_cuts;
+mod looks;
 mod table;
 
 use std::path::PathBuf;
@@ -249,6 +250,10 @@ fn verdict(arm: &Value, metric: &Value) -> String {
             .unwrap_or_default()
         {
             "planned_end" => "waits for the planned end",
+            "planned_look" => "waits for a planned look",
+            "minimum_data" if arm.pointer("/current_lift").is_some_and(|now| !now.is_null()) => {
+                "had too few data at the look"
+            }
             "minimum_data" if missing("units") > 0 => return format!("needs {} units more", missing("units")),
             "minimum_data" if missing("conversions") > 0 => {
                 return format!("needs {} conversions more", missing("conversions"));
@@ -258,7 +263,10 @@ fn verdict(arm: &Value, metric: &Value) -> String {
         },
         _ => "",
     };
-    words.to_owned()
+    match arm.pointer("/decided_at_look").and_then(Value::as_u64) {
+        Some(look) => format!("{words} (since look {look})"),
+        None => words.to_owned(),
+    }
 }
 
 /// What the method promises, in a sentence.
@@ -277,6 +285,7 @@ fn promise(results: &Value) -> String {
     };
     let words = match text(results, "/method") {
         "sequential" => "Intervals and p-values are anytime-valid: true however often you look, and whenever you stop.",
+        "group_sequential" => looks::promise(results),
         _ if yes(results, "/planned_end_reached") => {
             "Intervals and p-values are of Welch's test, at the planned end: they are true once."
         }
@@ -331,7 +340,7 @@ fn beside(metric: &Value) -> Vec<String> {
             text(arm, "/variation_id")
         ))
     });
-    over_epochs.chain(harmed).collect()
+    over_epochs.chain(harmed).chain(looks::since(metric)).collect()
 }
 
 /// What to do next.

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::health::{faults, health};
 use super::{
-    Figures, advice, at_the_planned_end, beside, count, history, lift, list, number, promise, relative, text, verdict,
+    Figures, advice, at_the_planned_end, beside, count, history, lift, list, looks, number, promise, relative, text,
+    verdict,
 };
 use crate::cli::sql::aligned;
 
@@ -20,7 +21,7 @@ pub fn page(results: &Value, sick: &Value) -> String {
         out.push_str(&line);
         out.push('\n');
     }
-    for line in history::lines(results) {
+    for line in looks::lines(results).into_iter().chain(history::lines(results)) {
         out.push_str(&line);
         out.push('\n');
     }
