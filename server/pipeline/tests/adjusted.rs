@@ -11,7 +11,7 @@ use support::NOW;
 
 /// Of user n: (views before, cents before, views after, cents after).
 fn visits(n: u64) -> (u64, u64, u64, u64) {
-    let (before, after) = (n % 4, 1 + n % 4 + u64::from(n % 3 == 0));
+    let (before, after) = (n % 4, 1 + n % 4 + u64::from(n.is_multiple_of(3)));
     let taste = 10 + 7 * n % 11;
     let lift = if n % 2 == 1 { 3 } else { 0 };
     (before, before * (taste + n % 3), after, after * (taste + lift + n % 5))
