@@ -14,11 +14,6 @@ use evenhand_stats::{MetricKind, MinimumData, Quantile};
 /// Between a ratio's key and the names of its two halves, and of what its adjustment needs besides. No key of a person's holds it.
 const HALF: char = '/';
 
-/// Whether a metric of the pipeline is a part of a ratio, which nobody asked to see by itself.
-pub fn is_half(metric: &str) -> bool {
-    metric.contains(HALF)
-}
-
 /// One environment's phases.
 pub fn for_pipeline(phases: &[managed::CatalogPhase]) -> Catalog {
     Catalog {
@@ -73,7 +68,7 @@ fn analysis(planned: &evenhand_manage::definition::Analysis) -> Analysis {
     }
 }
 
-/// How a metric is read. The halves of a ratio are read by nobody.
+/// How a metric is read.
 fn reading(metric: &managed::CatalogMetric) -> Reading {
     Reading {
         role: match metric.role {
@@ -92,6 +87,7 @@ fn reading(metric: &managed::CatalogMetric) -> Reading {
         },
         quantile: metric.quantile_bp.and_then(of_basis_points),
         cap: metric.cap_bp.and_then(of_basis_points),
+        part: false,
     }
 }
 
@@ -156,7 +152,13 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
         definition,
         reading,
     };
-    let part = |id: String, definition| read(id, definition, Reading::default());
+    let part = |id: String, definition| {
+        let reading = Reading {
+            part: true,
+            ..Reading::default()
+        };
+        read(id, definition, reading)
+    };
     let kind = match metric.kind {
         ManagedKind::ConversionRate | ManagedKind::Funnel => MetricKind::Proportion,
         ManagedKind::Count => MetricKind::Count,
@@ -276,8 +278,8 @@ mod tests {
         let shown: Vec<&str> = experiment
             .metrics
             .iter()
+            .filter(|m| !m.reading.part)
             .map(|m| m.id.as_str())
-            .filter(|id| !is_half(id))
             .collect();
         assert_eq!(shown, ["spend-per-visit"]);
         assert_eq!(

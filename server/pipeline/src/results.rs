@@ -153,7 +153,7 @@ pub struct ExperimentResults {
     pub overridden_units: u64,
     /// The variations, in the catalog's order, then those seen that the catalog does not know.
     pub variations: Vec<VariationResults>,
-    /// The metrics, in the catalog's order.
+    /// The metrics, in the catalog's order, without those that are parts of others.
     pub metrics: Vec<MetricResults>,
 }
 
@@ -314,7 +314,8 @@ pub fn summarise(
             };
             metric::summarise(metric, &frame, &shown, &judge)
         };
-        experiment.metrics.iter().map(one).collect()
+        let shown = experiment.metrics.iter().filter(|metric| !metric.reading.part);
+        shown.map(one).collect()
     };
     let of_primaries = family.confidence(|| read(nominal));
     let mut metrics = read(of_primaries);

@@ -16,7 +16,6 @@ use super::App;
 use super::error::HttpError;
 use super::extract::QueryOf;
 use super::results::{ResultsParameters, known_dimension, not_done, phase_of};
-use crate::catalog::is_half;
 use crate::platform::{Stream, now_ms};
 
 pub(super) fn documented() -> OpenApiRouter<App> {
@@ -60,10 +59,7 @@ async fn days(
     }
     let (experiment, mut found) = cells(&stream, experiment, phase, vec![query.slice(true)]).await?;
     let daily = query.of_cut(found.pop().unwrap_or_default());
-    let mut results = worked_out(move |now| by_day(&experiment, &daily, &query, now)).await?;
-    for day in &mut results.days {
-        day.metrics.retain(|metric| !is_half(&metric.id));
-    }
+    let results = worked_out(move |now| by_day(&experiment, &daily, &query, now)).await?;
     Ok(Json(results))
 }
 
@@ -88,15 +84,12 @@ async fn dimension(
         daily: false,
     };
     let (experiment, found) = cells(&stream, experiment, phase, vec![Slice::default(), cut]).await?;
-    let mut results = worked_out(move |now| {
+    let results = worked_out(move |now| {
         let [whole, cut] = &found[..] else { return None };
         Some(by_dimension(&experiment, &dimension, cut, whole, &query, now))
     })
     .await?
     .ok_or_else(|| HttpError::internal("a slice is missing"))?;
-    for value in &mut results.values {
-        value.metrics.retain(|metric| !is_half(&metric.id));
-    }
     Ok(Json(results))
 }
 

@@ -15,7 +15,6 @@ use evenhand_pipeline::catalog::Catalog;
 use evenhand_pipeline::{ExperimentResults, ResultsQuery};
 use prometheus_client::registry::Registry;
 
-use crate::catalog::is_half;
 use crate::config::Config;
 use crate::looks;
 use embedded::Pipelines;
@@ -79,7 +78,8 @@ impl Platform {
         Ok(self.stream(environment))
     }
 
-    /// Results of one phase, by the looks that were taken at it where it is read by looks, and without what nobody asked to see; none: the phase is not known, also after the newest definitions were passed on.
+    /// Results of one phase, by the looks that were taken at it where it is read by looks; none: the phase is not known, also after the newest
+    /// definitions were passed on.
     pub async fn results_of(
         self: &Arc<Self>,
         environment: &str,
@@ -95,11 +95,7 @@ impl Platform {
         let Some(stream) = self.stream_that(environment, knows).await? else {
             return Ok(None);
         };
-        let mut found = stream.results(experiment.to_owned(), phase, query).await?;
-        if let Some(results) = &mut found {
-            results.metrics.retain(|metric| !is_half(&metric.id));
-        }
-        Ok(found)
+        stream.results(experiment.to_owned(), phase, query).await
     }
 
     /// What keeps the process from being ready.

@@ -110,6 +110,9 @@ pub struct Reading {
     /// Values beyond this percentile, of the units of all variations together, count as it.
     #[serde(default)]
     pub cap: Option<Quantile>,
+    /// Whether it is counted for another metric's sake, and shown nowhere.
+    #[serde(default)]
+    pub part: bool,
 }
 
 impl Default for Reading {
@@ -121,6 +124,7 @@ impl Default for Reading {
             minimum: MinimumData::default(),
             quantile: None,
             cap: None,
+            part: false,
         }
     }
 }
