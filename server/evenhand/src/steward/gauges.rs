@@ -6,7 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What is counted by name. All of them stand there from the start: what begins with 1 has not increased, and no alert would fire.
-const ACTS: [&str; 7] = ["dry_run", "kill", "notify", "pause", "ramp_step", "ship", "weights"];
+const ACTS: [&str; 8] = [
+    "dry_run",
+    "kill",
+    "look",
+    "notify",
+    "pause",
+    "ramp_step",
+    "ship",
+    "weights",
+];
 
 /// Counters of one process.
 pub struct Gauges {

@@ -31,11 +31,18 @@ pub fn lines(results: &Value) -> Vec<String> {
     )];
     lines.extend(list(looks, "/taken").map(one));
     lines.push(match looks.get("next").filter(|next| !next.is_null()) {
-        Some(next) => format!(
-            "next look: {} of {planned}, at {} units",
-            count(next, "/number"),
-            count(next, "/units")
-        ),
+        Some(next) => {
+            let at = count(next, "/units");
+            format!(
+                "next look: {} of {planned}, at {at} units{}",
+                count(next, "/number"),
+                if count(looks, "/units") < at {
+                    ""
+                } else {
+                    ": they are there, and the server takes it when it next looks after experiments"
+                }
+            )
+        }
         None => "no look is to come".to_owned(),
     });
     lines
@@ -97,6 +104,8 @@ mod tests {
         ] {
             assert!(page.contains(wanted), "{wanted} is missing:\n{page}");
         }
+        results["looks"]["units"] = json!(300);
+        assert!(table::page(&results, &sick()).contains("at 300 units: they are there"));
         assert!(lines(&answer()).is_empty());
     }
 }
