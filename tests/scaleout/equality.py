@@ -18,8 +18,8 @@ CELL = ("experiment_id", "phase", "epoch", "variation_id", "metric", "key_kind",
 SUMS = ("n", "sum", "sum_sq", "pair_sum", "pair_sum_sq", "pair_cross")
 # Each view, and what a row of it is besides: of all units and days, or of a day and a cut.
 QUERIES = [f"SELECT {', '.join((*CELL, *place, *SUMS))} FROM {{}}{view}" for view, place in (("aggregates", ("NULL", "NULL")), ("daily_aggregates", ("day", "cut")))]
-# What says when, and how far; and what a node has seen itself since its start.
-OF_THE_MOMENT = ("as_of_ms", "start_ms", "lag_events", "lag_seconds", "rebuild_progress", "exposure_loss", "late_events")
+# What says when, and how far; and what a node has seen and done itself since its start.
+OF_THE_MOMENT = ("stewardship", "as_of_ms", "start_ms", "lag_events", "lag_seconds", "rebuild_progress", "exposure_loss", "late_events")
 
 
 def batches(events, size: int):
