@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -140,13 +141,18 @@ def ramp_is_rolled_back(world: World, traffic: Traffic) -> None:
     world.flag("harmful")
     world.experiment("harmful-test", "harmful", metrics=[{"metric": "complaints", "role": "guardrail"}], ramp={"steps": [5_000, 10_000], "min_hours": 700})
     world.act("harmful-test", "start")
-    traffic.visit("harmful", [f"h-{number}" for number in range(600)], lambda variation: "complaint" if traffic.random.random() < {"control": 0.1, "treatment": 0.6}[variation] else None)
+    seen = traffic.visit("harmful", [f"h-{number}" for number in range(600)], lambda variation: "complaint" if traffic.random.random() < {"control": 0.1, "treatment": 0.6}[variation] else None)
     world.eventually(lambda: state(world, "harmful-test"), lambda found: found["killed"], "harm on a guardrail of its own kills while a ramp climbs")
     kept = stewardship(world, "harmful-test")
     world.equal((kept["ramp"]["status"], kept["entries"][-1]["metric"]), ("rolled_back", "complaints"), "the ramp is rolled back")
-    # A look that comes while control has less than the minimum data judges by the converting units alone, and then there is no bound to say.
+    # A look that comes while control has less than the minimum data judges by the converting units alone, and then there is no bound to say yet.
     because = kept["entries"][-1]["because"]
-    world.check("units with one" in because and "(one-sided, anytime-valid: p = " in because, "the reason has the counts and the evidence", kept["entries"])
+    told = re.fullmatch(r"treatment does harm on the guardrail complaints: (\d+) units with one, (\d+) in control(, at least 0\.\d+ per unit more than control)? \(one-sided, anytime-valid: p = \S+e-\d+\)", because)
+    world.check(told and int(told[1]) > 2 * int(told[2]), "the reason has the counts and the evidence", kept["entries"])
+    whole = world.eventually(lambda: world.results("harmful-test"), lambda found: units(found) == len(seen), "all units are counted")
+    harm = next(metric for metric in whole["metrics"] if metric["id"] == "complaints")["arms"][1]["harm"]
+    # The true difference is 0.5.
+    world.check(0 < harm["at_least"] < 0.5, "of all of them the bound is there", harm)
     world.act("harmful-test", "resume_ramp", status=409)
     world.act("harmful-test", "unkill")
     world.act("harmful-test", "resume_ramp")

@@ -478,7 +478,7 @@ async fn unit_values_add_up_to_aggregates() {
             kind: evenhand_stats::MetricKind::Count,
             event_name: "buy".into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 60,

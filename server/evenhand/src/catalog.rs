@@ -135,7 +135,7 @@ fn metric(metric: &managed::CatalogMetric) -> Vec<CatalogMetric> {
             kind,
             event_name: selector.event_name.clone(),
             filter: filter(selector),
-            before: metric.steps_before.iter().map(step).collect(),
+            steps_before: metric.steps_before.iter().map(step).collect(),
             number: match &selector.value_property {
                 Some(name) => NumberSource::Property { name: name.clone() },
                 None => NumberSource::Value,

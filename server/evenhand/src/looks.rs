@@ -17,13 +17,13 @@ pub fn taken(model: &Model, environment: &str, experiment: &str, phase: u32) -> 
 /// A look in the management's words.
 pub fn figures(look: &TakenLook) -> Result<LookFigures, String> {
     let written = serde_json::to_value(look).and_then(serde_json::from_value);
-    written.map_err(|error| format!("look {} can't be written: {error}", look.number))
+    written.map_err(|error| format!("look {} can't be written: {error}", look.look.number))
 }
 
 #[cfg(test)]
 mod tests {
     use evenhand_pipeline::Verdict;
-    use evenhand_pipeline::results::{ShownEffect, ShownLift, TakenComparison};
+    use evenhand_pipeline::results::{ShownEffect, ShownLift, ShownLook, TakenComparison};
     use evenhand_stats::{Region, Unavailable};
 
     use super::*;
@@ -75,7 +75,7 @@ mod tests {
             adjusted_p_value: Some(0.01),
             verdict: Some(Verdict::WithinMargin),
         };
-        let seen = TakenLook {
+        let look = ShownLook {
             number: 2,
             at_ms: 0,
             units: 10_001,
@@ -83,6 +83,9 @@ mod tests {
             is_last: false,
             bound: 3.1,
             spent: 0.001,
+        };
+        let seen = TakenLook {
+            look,
             comparisons: regions.iter().enumerate().map(comparison).collect(),
         };
         let kept = evenhand_manage::looks::Look {
@@ -96,6 +99,7 @@ mod tests {
         let text = serde_json::to_string(&kept).unwrap();
         let kept: evenhand_manage::looks::Look = serde_json::from_str(&text).unwrap();
         let back: TakenLook = serde_json::from_value(serde_json::to_value(&kept).unwrap()).unwrap();
-        assert_eq!(back, TakenLook { at_ms: 7, ..seen });
+        let look = ShownLook { at_ms: 7, ..look };
+        assert_eq!(back, TakenLook { look, ..seen });
     }
 }

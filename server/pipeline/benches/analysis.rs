@@ -35,7 +35,7 @@ fn experiment() -> CatalogExperiment {
             },
             event_name: "purchase".into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 86_400,

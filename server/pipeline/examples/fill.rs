@@ -129,7 +129,7 @@ fn catalog(experiments: u64) -> Catalog {
             kind,
             event_name: name.into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 14 * 86_400,

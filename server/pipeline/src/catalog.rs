@@ -130,10 +130,33 @@ impl InPeriod {
     }
 }
 
+/// An event metric in one of its periods, as units are measured by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured<'a> {
+    /// The metric.
+    pub events: &'a EventMetric,
+    /// Whether its pre-period is meant, not its window.
+    pub before: bool,
+}
+
+impl Measured<'_> {
+    /// The period, in milliseconds from the unit's first exposure: its beginning, which is inside, and its end, which is not.
+    #[must_use]
+    pub fn period_ms(&self) -> (i64, i64) {
+        let ms = |seconds: u32| i64::from(seconds) * 1_000;
+        let events = self.events;
+        if self.before {
+            (-ms(events.pre_period_seconds.unwrap_or(0)), 0)
+        } else {
+            (ms(events.from_seconds), ms(events.window_seconds))
+        }
+    }
+}
+
 /// A metric over the events of a unit in `[t0 + from, t0 + window)`, t0 being the unit's first exposure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventMetric {
-    /// Proportion: 1 with any matching event (of a funnel: one after [`Self::before`]). Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
+    /// Proportion: 1 with any matching event (of a funnel: one after [`Self::steps_before`]). Count: how many. Sum and Mean: the sum of [`Self::number`] (they differ in the
     /// figure shown). Ratio is not allowed here.
     pub kind: MetricKind,
     /// Only events with this name match.
@@ -144,7 +167,7 @@ pub struct EventMetric {
     /// The steps of a funnel before this event, each later than the one before by (time, event id); only of a Proportion, at most
     /// [`MOST_STEPS_BEFORE`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Step>,
+    pub steps_before: Vec<Step>,
     /// What Sum and Mean add up.
     #[serde(default)]
     pub number: NumberSource,
@@ -308,13 +331,17 @@ impl CatalogExperiment {
                 if events.cap_micros.is_some_and(|cap| cap < 0) {
                     return Err("the cap is at least 0".into());
                 }
-                if !events.before.is_empty() && events.kind != MetricKind::Proportion {
+                if !events.steps_before.is_empty() && events.kind != MetricKind::Proportion {
                     return Err("only a proportion has steps before its event".into());
                 }
-                if events.before.len() > MOST_STEPS_BEFORE {
+                if events.steps_before.len() > MOST_STEPS_BEFORE {
                     return Err(format!("has more than {MOST_STEPS_BEFORE} steps before its last"));
                 }
-                for filter in events.filter.iter().chain(events.before.iter().flat_map(|s| &s.filter)) {
+                for filter in events
+                    .filter
+                    .iter()
+                    .chain(events.steps_before.iter().flat_map(|s| &s.filter))
+                {
                     let text = filter.equals.to_string();
                     PropertyValue::try_from(text.as_str())
                         .map_err(|e| format!("filter on {:?}: {e}", filter.property))?;
@@ -334,6 +361,33 @@ impl CatalogExperiment {
                 MetricDefinition::Events(events) => Some(events),
                 MetricDefinition::Ratio { .. } | MetricDefinition::Joint { .. } => None,
             })
+    }
+
+    /// What a metric measures of each unit: its value, and where it has one its paired value.
+    ///
+    /// # Errors
+    /// The metric names one that is missing.
+    pub fn measured<'a>(&'a self, metric: &'a CatalogMetric) -> Result<(Measured<'a>, Option<Measured<'a>>), String> {
+        let of = |id: &str, before| {
+            let events = self
+                .event_metric(id)
+                .ok_or_else(|| format!("metric {:?} needs {id:?}, which is missing", metric.id))?;
+            Ok::<_, String>(Measured { events, before })
+        };
+        Ok(match &metric.definition {
+            MetricDefinition::Events(events) => {
+                let in_period = |before| Measured { events, before };
+                let has_pre_period = events.pre_period_seconds.unwrap_or(0) > 0;
+                (in_period(false), has_pre_period.then(|| in_period(true)))
+            }
+            MetricDefinition::Ratio { numerator, denominator } => {
+                (of(numerator, false)?, Some(of(denominator, false)?))
+            }
+            MetricDefinition::Joint { first, second } => (
+                of(&first.metric, first.before)?,
+                Some(of(&second.metric, second.before)?),
+            ),
+        })
     }
 
     /// The id of the metric that has these two side by side, if there is one.

@@ -178,7 +178,8 @@ fn a_look_is_what_the_design_says_and_nothing_moves_it_until_the_next() {
     for (arms, number, fractions, is_last) in steps {
         let expected = by_hand(arms, fractions, is_last, shared);
         let at = asked(&experiment, arms, &taken, true, NOW);
-        let look = TakenLook::of(&at).unwrap();
+        let found = TakenLook::of(&at).unwrap();
+        let look = found.look;
         assert_eq!(
             (look.number, look.is_last, look.fraction),
             (number, is_last, fractions[fractions.len() - 1])
@@ -188,9 +189,9 @@ fn a_look_is_what_the_design_says_and_nothing_moves_it_until_the_next() {
         let stranger = asked(&experiment, arms, &taken, false, NOW);
         assert_eq!(
             stranger.looks.unwrap().shown,
-            taken.last().map(|look: &TakenLook| look.number)
+            taken.last().map(|taken: &TakenLook| taken.look.number)
         );
-        taken.push(look);
+        taken.push(found);
         for more in 1..=100 {
             let later = [(arms[0].0 + more, arms[0].1 + more), (arms[1].0 + more, arms[1].1)];
             let between = asked(&experiment, later, &taken, true, NOW);
@@ -234,8 +235,11 @@ fn the_planned_end_brings_the_last_look_and_parts_have_none() {
     assert_eq!(same.guidance.rule, "planned_end_without_effect");
     let more = [(800, 160), (800, 165)];
     let last = TakenLook::of(&asked(&experiment, more, std::slice::from_ref(&first), true, end)).unwrap();
-    assert_eq!((last.number, last.is_last, last.fraction), (4, true, 0.4));
-    assert!((last.spent - 0.05).abs() < 1e-12, "all of α");
+    assert_eq!(
+        (last.look.number, last.look.is_last, last.look.fraction),
+        (4, true, 0.4)
+    );
+    assert!((last.look.spent - 0.05).abs() < 1e-12, "all of α");
     let all = [first, last];
     assert!(TakenLook::of(&asked(&experiment, [(9_000, 0), (9_000, 900)], &all, true, end)).is_none());
 

@@ -142,7 +142,7 @@ fn catalog() -> Catalog {
             kind,
             event_name: "purchase".into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 86_400,

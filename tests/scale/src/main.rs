@@ -95,7 +95,7 @@ fn size(name: SizeName) -> Size {
         SizeName::Small => Size {
             name: "small",
             load: Duration::from_millis(1_500),
-            turns: 1,
+            turns: 3,
             stored: None,
             users: 20_000,
             freshness: Duration::from_secs(4),

@@ -198,7 +198,7 @@ mod tests {
             kind: MetricKind::Proportion,
             event_name: "e".into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 60,

@@ -9,15 +9,16 @@ use crate::looks::figures;
 
 /// The look that these results took; none: none was due.
 pub fn look(results: &ExperimentResults) -> Result<Option<Found>, String> {
-    let (Some(look), Some(plan)) = (TakenLook::of(results), &results.looks) else {
+    let (Some(taken), Some(plan)) = (TakenLook::of(results), &results.looks) else {
         return Ok(None);
     };
+    let look = &taken.look;
     let because = format!(
         "look {} of {}: {} of {} planned units are there (bound {:.3} standard errors)",
         look.number, plan.planned, look.units, plan.planned_units, look.bound
     );
     Ok(Some(Found {
-        request: Request::Look(figures(&look)?),
+        request: Request::Look(figures(&taken)?),
         because,
     }))
 }

@@ -132,10 +132,10 @@ fn write_known(connection: &Connection, dictionary: &mut Dictionary, catalog: &C
             let MetricDefinition::Events(events) = &metric.definition else {
                 continue;
             };
-            let kind = if events.before.is_empty() {
+            let kind = if events.steps_before.is_empty() {
                 serde_json::to_value(events.kind).ok()
             } else {
-                let before = events.before.iter().map(|step| (&step.event_name, &step.filter));
+                let before = events.steps_before.iter().map(|step| (&step.event_name, &step.filter));
                 let steps = before.chain([(&events.event_name, &events.filter)]);
                 for (step, (name, filter)) in (1_i64..).zip(steps) {
                     let name = dictionary.intern(connection, name)?;

@@ -10,7 +10,7 @@ use evenhand_stats::MetricKind;
 use super::{
     UnitEvent,
     aggregate::{ALL_DAYS, CellKey, Standing, day_of},
-    compiled::{Compiled, Measure, Metric, Pair, Phase, Target},
+    compiled::{Compiled, Measure, Phase, Target},
     cut::{Cut, cuts},
 };
 
@@ -86,7 +86,8 @@ pub fn contributions(
             continue;
         }
         for metric in phase.metrics.iter().filter(|m| wanted(&m.target)) {
-            let (value, pair) = measure_unit(metric, events, seen.t0);
+            let value = value_of(&metric.measure, events, seen.t0);
+            let pair = metric.pair.as_ref().map_or(0, |pair| value_of(pair, events, seen.t0));
             into(&metric.target, metric.bands, value, pair);
         }
     }
@@ -156,26 +157,9 @@ fn real_variation(phase: &Phase, variation: i64) -> i64 {
     phase.variations.get(&variation).copied().unwrap_or(variation)
 }
 
-fn measure_unit(metric: &Metric, events: &[impl Borrow<UnitEvent>], t0: i64) -> (i64, i64) {
-    let during = |measure: &Measure| {
-        value_between(
-            measure,
-            events,
-            t0.saturating_add(measure.from_ms),
-            t0.saturating_add(measure.window_ms),
-        )
-    };
-    let value = during(&metric.measure);
-    let pair = match &metric.pair {
-        None => 0,
-        Some(Pair::Other(measure)) => during(measure),
-        Some(Pair::PrePeriod(ms)) => value_between(&metric.measure, events, t0.saturating_sub(*ms), t0),
-    };
-    (value, pair)
-}
-
-/// The unit's value in micro-units over events with `from <= time < to`.
-fn value_between(measure: &Measure, events: &[impl Borrow<UnitEvent>], from: i64, to: i64) -> i64 {
+/// The unit's value in micro-units over the events of the measure's period.
+fn value_of(measure: &Measure, events: &[impl Borrow<UnitEvent>], t0: i64) -> i64 {
+    let (from, to) = (t0.saturating_add(measure.from_ms), t0.saturating_add(measure.to_ms));
     let start = events.partition_point(|e| e.borrow().time < from);
     let mut inside = events
         .iter()
@@ -183,7 +167,7 @@ fn value_between(measure: &Measure, events: &[impl Borrow<UnitEvent>], from: i64
         .map(Borrow::borrow)
         .take_while(|e| e.time < to);
     // Of a funnel each step is the first event that can be it: who can go through it at all goes through it so. What is behind is used up.
-    for step in &measure.before {
+    for step in &measure.steps_before {
         if !inside.any(|e| e.name == step.name && passes(&step.filter, e)) {
             return 0;
         }

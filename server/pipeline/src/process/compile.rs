@@ -6,12 +6,12 @@ use evenhand_core::event::PropertyValue;
 use serde::Serialize;
 
 use super::{
-    compiled::{Compiled, Measure, Metric, Pair, Phase, Step, Target},
+    compiled::{Compiled, Measure, Metric, Phase, Step, Target},
     names::Interner,
 };
 use crate::{
     catalog::{
-        Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
+        Catalog, CatalogExperiment, CatalogMetric, EventMetric, Measured, MetricDefinition, NumberSource,
         PropertyFilter,
     },
     error::StoreError,
@@ -134,14 +134,8 @@ fn measured_names(compiled: &Compiled) -> HashSet<i64> {
         .phases
         .iter()
         .flat_map(|p| &p.metrics)
-        .flat_map(|m| {
-            let second = match &m.pair {
-                Some(Pair::Other(measure)) => Some(measure),
-                _ => None,
-            };
-            std::iter::once(&m.measure).chain(second)
-        })
-        .flat_map(|m| std::iter::once(m.name).chain(m.before.iter().map(|step| step.name)))
+        .flat_map(|m| std::iter::once(&m.measure).chain(&m.pair))
+        .flat_map(|m| std::iter::once(m.name).chain(m.steps_before.iter().map(|step| step.name)))
         .collect()
 }
 
@@ -151,55 +145,21 @@ fn compile_metric(
     metric: &CatalogMetric,
     target: Target,
 ) -> Result<Metric, StoreError> {
-    let part = |id: &str| {
-        experiment
-            .event_metric(id)
-            .ok_or_else(|| StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id)))
-    };
-    match &metric.definition {
-        MetricDefinition::Events(events) => {
-            let pre_ms = i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
-            Ok(Metric {
-                target,
-                measure: compile_measure(names, events)?,
-                pair: (pre_ms > 0).then_some(Pair::PrePeriod(pre_ms)),
-                bands: events.bands,
-            })
-        }
-        MetricDefinition::Ratio { numerator, denominator } => Ok(Metric {
-            target,
-            measure: compile_measure(names, part(numerator)?)?,
-            pair: Some(Pair::Other(compile_measure(names, part(denominator)?)?)),
-            bands: false,
-        }),
-        MetricDefinition::Joint { first, second } => {
-            let mut measure = |one: &InPeriod| {
-                let events = part(&one.metric)?;
-                let during = compile_measure(names, events)?;
-                Ok::<_, StoreError>(if one.before {
-                    Measure {
-                        from_ms: -i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000,
-                        window_ms: 0,
-                        ..during
-                    }
-                } else {
-                    during
-                })
-            };
-            Ok(Metric {
-                target,
-                measure: measure(first)?,
-                pair: Some(Pair::Other(measure(second)?)),
-                bands: false,
-            })
-        }
-    }
+    let (value, pair) = experiment.measured(metric).map_err(StoreError::Unusable)?;
+    Ok(Metric {
+        target,
+        measure: compile_measure(names, value)?,
+        pair: pair.map(|pair| compile_measure(names, pair)).transpose()?,
+        bands: matches!(&metric.definition, MetricDefinition::Events(events) if events.bands),
+    })
 }
 
-fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Measure, StoreError> {
-    let mut before = Vec::new();
-    for step in &events.before {
-        before.push(Step {
+fn compile_measure(names: &mut impl Interner, measured: Measured<'_>) -> Result<Measure, StoreError> {
+    let events = measured.events;
+    let (from_ms, to_ms) = measured.period_ms();
+    let mut steps_before = Vec::new();
+    for step in &events.steps_before {
+        steps_before.push(Step {
             name: names.number(&step.event_name)?,
             filter: compile_filter(&step.filter)?,
         });
@@ -208,13 +168,13 @@ fn compile_measure(names: &mut impl Interner, events: &EventMetric) -> Result<Me
         kind: events.kind,
         name: names.number(&events.event_name)?,
         filter: compile_filter(&events.filter)?,
-        before,
+        steps_before,
         property: match &events.number {
             NumberSource::Value => None,
             NumberSource::Property { name } => Some(name.clone()),
         },
-        from_ms: i64::from(events.from_seconds) * 1_000,
-        window_ms: i64::from(events.window_seconds) * 1_000,
+        from_ms,
+        to_ms,
         cap: events.cap_micros,
     })
 }

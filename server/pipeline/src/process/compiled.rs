@@ -55,24 +55,15 @@ pub struct Measure {
     /// Top-level properties that must be equal.
     pub filter: Vec<(String, PropertyValue)>,
     /// What must have happened before, in this order, for an event to count.
-    pub before: Vec<Step>,
+    pub steps_before: Vec<Step>,
     /// The property added up; None: the event's value.
     pub property: Option<String>,
-    /// The window begins this long after the first exposure (below zero: before it),
+    /// The period begins this long after the first exposure (below zero: before it),
     pub from_ms: i64,
     /// and ends this long after it.
-    pub window_ms: i64,
+    pub to_ms: i64,
     /// The most a unit may count.
     pub cap: Option<i64>,
-}
-
-/// The second value of a unit.
-#[derive(Debug, Clone)]
-pub enum Pair {
-    /// Another measure, such as a ratio's denominator.
-    Other(Measure),
-    /// The same measure in the time before the first exposure, this long.
-    PrePeriod(i64),
 }
 
 /// A metric of a phase.
@@ -83,7 +74,7 @@ pub struct Metric {
     /// The value (a ratio's numerator).
     pub measure: Measure,
     /// The second value.
-    pub pair: Option<Pair>,
+    pub pair: Option<Measure>,
     /// Whether units are counted by bands of their values too.
     pub bands: bool,
 }

@@ -21,20 +21,9 @@ const GREATEST_FRACTION: f64 = 10.0;
 /// A look that was taken, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TakenLook {
-    /// Its number among the planned ones, from 1.
-    pub number: u32,
-    /// When.
-    pub at_ms: i64,
-    /// Units that counted, of all variations.
-    pub units: u64,
-    /// The same over the planned units. The split is fixed, so it is the information fraction of every comparison.
-    pub fraction: f64,
-    /// Whether none comes after it.
-    pub is_last: bool,
-    /// Its two-sided bound for primary metrics, in standard errors.
-    pub bound: f64,
-    /// α spent up to and with it.
-    pub spent: f64,
+    /// Which, when, and how far.
+    #[serde(flatten)]
+    pub look: ShownLook,
     /// What was seen.
     pub comparisons: Vec<TakenComparison>,
 }
@@ -84,15 +73,15 @@ pub struct LooksResults {
 }
 
 /// A look.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShownLook {
     /// Its number among the planned ones, from 1. One that was not taken in time is skipped, which changes no promise.
     pub number: u32,
     /// When it was taken.
     pub at_ms: i64,
-    /// Units that counted.
+    /// Units that counted, of all variations.
     pub units: u64,
-    /// The same over the planned units.
+    /// The same over the planned units. The split is fixed, so it is the information fraction of every comparison.
     pub fraction: f64,
     /// Whether none comes after it.
     pub is_last: bool,
@@ -130,13 +119,10 @@ impl TakenLook {
             treatments.map(one).collect::<Vec<_>>()
         };
         Some(Self {
-            number: look.number,
-            at_ms: results.as_of_ms,
-            units: look.units,
-            fraction: look.fraction,
-            is_last: look.is_last,
-            bound: look.bound,
-            spent: look.spent,
+            look: ShownLook {
+                at_ms: results.as_of_ms,
+                ..look
+            },
             comparisons: results.metrics.iter().flat_map(of_metric).collect(),
         })
     }
@@ -144,18 +130,6 @@ impl TakenLook {
     fn comparison(&self, metric: &str, variation: &str) -> Option<&TakenComparison> {
         let mut comparisons = self.comparisons.iter();
         comparisons.find(|one| one.metric == metric && one.variation == variation)
-    }
-
-    fn shown(&self) -> ShownLook {
-        ShownLook {
-            number: self.number,
-            at_ms: self.at_ms,
-            units: self.units,
-            fraction: self.fraction,
-            is_last: self.is_last,
-            bound: self.bound,
-            spent: self.spent,
-        }
     }
 }
 
@@ -242,8 +216,8 @@ impl<'a> Course<'a> {
         })
     }
 
-    fn last(&self) -> Option<&TakenLook> {
-        self.taken.last()
+    fn last(&self) -> Option<ShownLook> {
+        self.taken.last().map(|taken| taken.look)
     }
 
     /// The newest planned look whose share of the units is there; 0: none.
@@ -270,7 +244,7 @@ impl<'a> Course<'a> {
             return None;
         }
         let mut fractions = [0.0; MOST_LOOKS];
-        let all = self.taken.iter().map(|look| look.fraction).chain([fraction]);
+        let all = self.taken.iter().map(|taken| taken.look.fraction).chain([fraction]);
         let looks = self.taken.len().checked_add(1).filter(|looks| *looks <= MOST_LOOKS)?;
         fractions.iter_mut().zip(all).for_each(|(place, one)| *place = one);
         Some(Reached {
@@ -326,7 +300,7 @@ impl<'a> Course<'a> {
             planned: self.planned,
             spending: self.spending,
             units: self.progress.units,
-            taken: self.taken.iter().map(TakenLook::shown).collect(),
+            taken: self.taken.iter().map(|taken| taken.look).collect(),
             shown,
             next: if closed { None } else { self.next() },
             due,
@@ -346,7 +320,7 @@ impl<'a> Course<'a> {
 
     /// Says of a metric what the last look said; of one that it did not know nothing.
     fn freeze(&self, metric: &mut MetricResults) {
-        let Some(last) = self.last() else { return };
+        let Some(last) = self.taken.last() else { return };
         for arm in metric.arms.iter_mut().filter(|arm| arm.verdict.is_some()) {
             let Some(seen) = last.comparison(&metric.id, &arm.variation_id) else {
                 continue;
@@ -362,14 +336,14 @@ impl<'a> Course<'a> {
 
     /// The verdict that an earlier look has reached for good, and at which. Of a guardrail only "worse" is: safety has the last word.
     fn standing(&self, metric: &str, variation: &str, role: Role) -> Option<(u32, Verdict)> {
-        self.taken.iter().find_map(|look| {
-            let verdict = look.comparison(metric, variation)?.verdict?;
+        self.taken.iter().find_map(|taken| {
+            let verdict = taken.comparison(metric, variation)?.verdict?;
             let stands = match verdict {
                 Verdict::Worse => true,
                 Verdict::Better => role != Role::Guardrail,
                 Verdict::WithinMargin | Verdict::Undecided | Verdict::TooEarly => false,
             };
-            stands.then_some((look.number, verdict))
+            stands.then_some((taken.look.number, verdict))
         })
     }
 }

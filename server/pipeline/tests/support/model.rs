@@ -254,8 +254,8 @@ fn some_choice(steps: &[(&String, &Vec<PropertyFilter>)], events: &[&Event]) -> 
 }
 
 fn between(metric: &EventMetric, own: &[&Counted], from: i64, to: i64) -> i128 {
-    if !metric.before.is_empty() {
-        let steps = metric.before.iter().map(|step| (&step.event_name, &step.filter));
+    if !metric.steps_before.is_empty() {
+        let steps = metric.steps_before.iter().map(|step| (&step.event_name, &step.filter));
         let steps: Vec<_> = steps.chain([(&metric.event_name, &metric.filter)]).collect();
         let inside = own.iter().filter(|c| c.time >= from && c.time < to);
         let inside: Vec<&Event> = inside.map(|c| &c.event).collect();

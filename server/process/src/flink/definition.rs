@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use evenhand_pipeline::{
     StoreError,
-    catalog::{
-        self, Catalog, CatalogExperiment, CatalogMetric, EventMetric, InPeriod, MetricDefinition, NumberSource,
-        PropertyFilter,
-    },
+    catalog::{self, Catalog, CatalogExperiment, CatalogMetric, Measured, NumberSource, PropertyFilter},
     process::compile::wanted_value,
 };
 use evenhand_stats::MetricKind;
@@ -109,52 +106,17 @@ fn definition(experiment: &CatalogExperiment) -> Result<Definition<'_>, StoreErr
 }
 
 fn metric<'a>(experiment: &'a CatalogExperiment, metric: &'a CatalogMetric) -> Result<Metric<'a>, StoreError> {
-    let window = |events: &EventMetric| i64::from(events.window_seconds) * 1_000;
-    let from = |events: &EventMetric| i64::from(events.from_seconds) * 1_000;
-    let before = |events: &EventMetric| i64::from(events.pre_period_seconds.unwrap_or(0)) * 1_000;
-    let (value, pair) = match &metric.definition {
-        MetricDefinition::Events(events) => {
-            let before = before(events);
-            let pair = (before > 0).then(|| measure(events, -before, 0)).transpose()?;
-            (measure(events, from(events), window(events))?, pair)
-        }
-        MetricDefinition::Ratio { numerator, denominator } => {
-            let part = |id: &str| {
-                let events = events_of(experiment, metric, id)?;
-                measure(events, from(events), window(events))
-            };
-            (part(numerator)?, Some(part(denominator)?))
-        }
-        MetricDefinition::Joint { first, second } => {
-            let part = |one: &InPeriod| {
-                let events = events_of(experiment, metric, &one.metric)?;
-                if one.before {
-                    measure(events, -before(events), 0)
-                } else {
-                    measure(events, from(events), window(events))
-                }
-            };
-            (part(first)?, Some(part(second)?))
-        }
-    };
+    let (value, pair) = experiment.measured(metric).map_err(StoreError::Unusable)?;
     Ok(Metric {
         id: &metric.id,
-        value,
-        pair,
+        value: measure(value)?,
+        pair: pair.map(measure).transpose()?,
     })
 }
 
-fn events_of<'a>(
-    experiment: &'a CatalogExperiment,
-    metric: &CatalogMetric,
-    id: &str,
-) -> Result<&'a EventMetric, StoreError> {
-    experiment
-        .event_metric(id)
-        .ok_or_else(|| StoreError::Unusable(format!("metric {:?} needs {id:?}, which is missing", metric.id)))
-}
-
-fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>, StoreError> {
+fn measure(measured: Measured<'_>) -> Result<Measure<'_>, StoreError> {
+    let events = measured.events;
+    let (from_ms, to_ms) = measured.period_ms();
     let is_number = matches!(events.kind, MetricKind::Sum | MetricKind::Mean | MetricKind::Quantile);
     Ok(Measure {
         event_name: &events.event_name,
@@ -164,7 +126,7 @@ fn measure(events: &EventMetric, from_ms: i64, to_ms: i64) -> Result<Measure<'_>
             _ => None,
         },
         filters: filters(&events.filter)?,
-        before: events.before.iter().map(step).collect::<Result<_, _>>()?,
+        before: events.steps_before.iter().map(step).collect::<Result<_, _>>()?,
         from_ms,
         to_ms,
         // 1 with any event: each adds 1, and the whole is capped at 1.
@@ -201,7 +163,7 @@ fn path(property: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use evenhand_pipeline::catalog::CatalogVariation;
+    use evenhand_pipeline::catalog::{CatalogVariation, EventMetric, MetricDefinition};
     use serde_json::json;
 
     use super::*;
@@ -211,7 +173,7 @@ mod tests {
             kind,
             event_name: "purchase".into(),
             filter: Vec::new(),
-            before: Vec::new(),
+            steps_before: Vec::new(),
             number: NumberSource::Value,
             from_seconds: 0,
             window_seconds: 60,
@@ -253,7 +215,7 @@ mod tests {
             ..events(MetricKind::Sum)
         };
         let funnel = EventMetric {
-            before: vec![
+            steps_before: vec![
                 catalog::Step {
                     event_name: "visit".into(),
                     filter: Vec::new(),
